@@ -1,0 +1,1 @@
+"""Syncline keeps a company's CRMs and its own Postgres in agreement."""

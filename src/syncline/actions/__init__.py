@@ -1,0 +1,1 @@
+"""One function per intention of a person: what a command, an API call and a button share."""

@@ -1,0 +1,234 @@
+"""Connecting a CRM account: the token is tried first, and nothing is stored when it does not serve.
+
+Writes nothing to the CRM. Connecting an existing name again renews its token and resumes it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from syncline.actions.hub import Hub
+from syncline.actions.probe import Found, ObjectAccess, probe_objects, send_ungoverned
+from syncline.actions.schedules import put_default_schedules
+from syncline.clock import new_id, now
+from syncline.connectors.base import Connector, OAuth, Platform, Token
+from syncline.connectors.registry import get_platform, open_http
+from syncline.engine.remotes import Credentials, seal_credentials
+from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing, TokenRejected
+from syncline.store import connections
+from syncline.store.connections import Connection
+from syncline.store.db import Conn
+
+#: In a connection's settings: the objects it reads, where a person chose some; separated by commas.
+OBJECTS_SETTING = "objects"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be connected. Nothing in `base_url` and `objects` means: as before, else the platform's."""
+
+    platform: str
+    name: str
+    base_url: str | None = None
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection as it is stored now, and what the CRM told."""
+
+    connection: Connection
+    renewed: bool
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A code flow that has begun: where a person agrees, and what must come back with the code."""
+
+    url: str
+    state: str = field(repr=False)
+    redirect_uri: str
+
+
+async def connect_token(hub: Hub, wish: Wish, token: str) -> Connected:
+    """Connect with a token that does not expire: a private app's or a service key.
+
+    Raises `TokenRejected`, `ScopeMissing`, `Unavailable`, `NotFound` for an unknown platform or object,
+    `AlreadyExists` when the name belongs to another account; then nothing has been stored.
+    """
+    return await _connect(hub, wish, Credentials(access_token=token))
+
+
+def begin_consent(wish: Wish, client_id: str, redirect_uri: str) -> Consent:
+    """Return where a person grants access to an app of the user's own. Raises `Invalid`."""
+    platform = get_platform(wish.platform)
+    oauth = _require_oauth(platform)
+    chosen = [each for each in platform.capabilities.objects if not wish.objects or each.name in wish.objects]
+    scopes = list(dict.fromkeys(scope for each in chosen for scope in each.scopes))
+    state = secrets.token_urlsafe(24)
+    return Consent(oauth.authorize_url(client_id, redirect_uri, scopes, state), state, redirect_uri)
+
+
+async def connect_code(
+    hub: Hub, wish: Wish, *, client_id: str, client_secret: str, redirect_uri: str, code: str
+) -> Connected:
+    """Connect with the code that a person's consent gave. Raises as `connect_token` does."""
+    platform = get_platform(wish.platform)
+    oauth = _require_oauth(platform)
+    base_url = await _choose_base_url(hub, platform, wish)
+    async with open_http(platform, base_url) as http:
+        send = send_ungoverned(hub.db, platform, http, None)
+        grant = await oauth.exchange_code(send, client_id, client_secret, redirect_uri, code)
+    token = grant.token
+    return await _connect(
+        hub,
+        wish,
+        Credentials(
+            access_token=token.access_token,
+            refresh_token=token.refresh_token,
+            expires_ms=token.expires_ms,
+            client_id=client_id,
+            client_secret=client_secret,
+        ),
+    )
+
+
+async def _connect(hub: Hub, wish: Wish, credentials: Credentials) -> Connected:
+    platform = get_platform(wish.platform)
+    _require_name(wish.name)
+    vault = hub.vault()  # before any call: a token that cannot be kept need not be tried
+    base_url = await _choose_base_url(hub, platform, wish)
+    existing = await _find(hub, wish.name)
+    names = list(wish.objects) or (chosen_objects(existing, platform) if existing else _all_of(platform))
+    found = await _probe(hub, platform, base_url, credentials.token, names)
+    _require_same_account(existing, wish, found)
+    sealed = seal_credentials(vault, credentials)
+    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+        if existing is None:
+            connection = await _insert(conn, hub, wish, platform, base_url, sealed, found)
+        else:
+            connection = await _renew(conn, existing, base_url, sealed, _settings(wish, platform, found))
+        await put_default_schedules(
+            conn, connection, _remote_objects(platform, names), time_zone=hub.tenant.time_zone
+        )
+    return Connected(connection, existing is not None, found)
+
+
+async def _probe(hub: Hub, platform: Platform, base_url: str, token: Token, names: Sequence[str]) -> Found:
+    """Try the token on everything it will be used for. Raises what stands in the way."""
+    async with open_http(platform, base_url) as http:
+        connector: Connector = platform.make(send_ungoverned(hub.db, platform, http, token), {})
+        account = await connector.check()
+        objects = await probe_objects(connector, names)
+    _require_access(objects)
+    return Found(account, objects)
+
+
+def _require_access(objects: Sequence[ObjectAccess]) -> None:
+    unknown = [each for each in objects if isinstance(each.problem, NotFound)]
+    if unknown:
+        raise NotFound(f"This account has no object called {unknown[0].object}. Check its name.")
+    barred = [each for each in objects if isinstance(each.problem, ScopeMissing)]
+    if not barred:
+        return
+    scopes = tuple(dict.fromkeys(scope for each in barred for scope in each.missing_scopes))
+    readable = [each.object for each in objects if each.problem is None]
+    advice = f", or name what it may read: {' '.join(f'--object {n}' for n in readable)}" if readable else ""
+    raise ScopeMissing(
+        f"The token may not read {', '.join(each.object for each in barred)}. Give it "
+        f"{', '.join(scopes) or 'the permission'} and connect again{advice}.",
+        scopes=scopes,
+    )
+
+
+def _require_same_account(existing: Connection | None, wish: Wish, found: Found) -> None:
+    if existing is None or existing.account_id == found.account.account_id:
+        return
+    raise AlreadyExists(
+        f"The connection {wish.name!r} belongs to account {existing.account_id}, and this token to account "
+        f"{found.account.account_id}. Choose another --name for it."
+    )
+
+
+def _require_name(name: str) -> None:
+    if not name.strip() or len(name) > 100 or not name.isprintable() or name.startswith("-"):
+        raise Invalid("A connection's name is one to a hundred printable characters and begins with no dash.")
+
+
+async def _choose_base_url(hub: Hub, platform: Platform, wish: Wish) -> str:
+    if wish.base_url is not None:
+        return wish.base_url.rstrip("/")
+    existing = await _find(hub, wish.name)
+    if existing is not None and existing.platform == wish.platform:
+        return existing.base_url
+    return platform.capabilities.default_base_url
+
+
+async def _find(hub: Hub, name: str) -> Connection | None:
+    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+        return await connections.find(conn, name, tenant_id=hub.tenant_id)
+
+
+def _require_oauth(platform: Platform) -> OAuth:
+    if platform.oauth is None:
+        raise Invalid(f"{platform.capabilities.label} is connected with a token, not by OAuth.")
+    return platform.oauth
+
+
+def chosen_objects(connection: Connection, platform: Platform) -> list[str]:
+    """Return the objects a connection reads: those a person chose, else all of the platform."""
+    chosen = str(connection.settings.get(OBJECTS_SETTING, ""))
+    return [name for name in chosen.split(",") if name] or _all_of(platform)
+
+
+def _all_of(platform: Platform) -> list[str]:
+    return [each.name for each in platform.capabilities.objects]
+
+
+def _remote_objects(platform: Platform, names: Sequence[str]) -> dict[str, str]:
+    """Return each object's default schedule; a custom object goes hourly like most."""
+    known = {each.name: each.default_schedule for each in platform.capabilities.objects}
+    return {name: known.get(name, "0 * * * *") for name in names}
+
+
+def _settings(wish: Wish, platform: Platform, found: Found) -> dict[str, Any]:
+    settings: dict[str, Any] = {"currency": found.account.currency, "time_zone": found.account.time_zone}
+    if wish.objects:
+        settings[OBJECTS_SETTING] = "" if list(wish.objects) == _all_of(platform) else ",".join(wish.objects)
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+async def _insert(
+    conn: Conn, hub: Hub, wish: Wish, platform: Platform, base_url: str, sealed: bytes, found: Found
+) -> Connection:
+    connection_id = new_id()
+    account = found.account
+    await connections.insert(
+        conn,
+        tenant_id=hub.tenant_id,
+        connection_id=connection_id,
+        platform=platform.capabilities.platform,
+        name=wish.name,
+        base_url=base_url,
+        account_id=account.account_id,
+        account_name=account.name,
+        account_url=account.url,
+        credentials=sealed,
+        settings=_settings(wish, platform, found),
+        now=now(),
+    )
+    return await connections.get(conn, connection_id, tenant_id=hub.tenant_id)
+
+
+async def _renew(
+    conn: Conn, existing: Connection, base_url: str, sealed: bytes, settings: dict[str, Any]
+) -> Connection:
+    keys = {"tenant_id": existing.tenant_id}
+    await connections.set_credentials(conn, existing.id, sealed, **keys, now=now())
+    await connections.change_place(conn, existing.id, base_url, settings, **keys, now=now())
+    await connections.resume(conn, existing.id, **keys, now=now())
+    return await connections.get(conn, existing.id, **keys)

@@ -1,0 +1,1 @@
+"""All talk with outside CRMs: one folder each, behind the contract in `base`."""

@@ -1,0 +1,361 @@
+"""The contract between the engine and a CRM.
+
+A connector turns HTTP into remote records and failures into the classes of `errors`. It holds no
+retry loop, no SQL and no merge: the engine gives it a `send` that already waits for quota, retries
+what can be retried and refreshes tokens. What differs between CRMs is data the engine asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from syncline.domain.mapping import ObjectMap
+from syncline.errors import SynclineError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP call, relative to the connection's base URL."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Body to be sent as JSON; None sends no body.
+    json: Any = None
+    #: Body to be sent form-encoded (OAuth); excludes `json`.
+    form: Mapping[str, str] | None = None
+    bucket: str = "burst"
+    #: False when sending it twice could do it twice; the engine then retries only before the first byte.
+    idempotent: bool = True
+    #: False for calls that authenticate by their body (OAuth token calls).
+    authorized: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaFacts:
+    """What one answer's headers say about a quota; None where they are silent."""
+
+    limit: int | None = None
+    window: timedelta | None = None
+    remaining: int | None = None
+    daily_limit: int | None = None
+    daily_remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer below 300. Header names are lower-case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    quota: QuotaFacts = QuotaFacts()
+
+
+#: Sends one request and returns its answer. Raises `errors.RetryLater` only after its own retries
+#: are used up, `errors.PauseConnection`, or `errors.CallerMistake` for a 4xx the connector did not expect.
+Send = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A quota as configured, before any header has corrected it. Limits are calls per window."""
+
+    bucket: str
+    limit: int
+    window: timedelta
+    #: True when the CRM's answers carry headers that state this limit.
+    has_headers: bool = True
+    daily_limit: int | None = None
+
+
+class RemoteRecord(msgspec.Struct, frozen=True, gc=False):
+    """One record as one CRM has it."""
+
+    remote_id: str
+    #: The payload to keep, as JSON text the database can store (no NUL, no lone surrogate), keys sorted,
+    #: so that equal content gives equal bytes whichever endpoint it came from.
+    payload: bytes
+    #: Property name to value as read. A property that was asked for and is empty is None;
+    #: one that was not read is absent.
+    properties: dict[str, Any]
+    #: Modified time at the CRM, milliseconds since 1970 UTC; None when the CRM gives none.
+    updated_ms: int | None = None
+    #: When it was archived there, milliseconds since 1970 UTC; None while it lives.
+    archived_ms: int | None = None
+    #: Ids that were merged into this record and now mean it.
+    merged_ids: tuple[str, ...] = ()
+    #: Why `payload` differs from what was received, with the original text: (reason, original JSON).
+    defect: tuple[str, str] | None = None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some records and where to go on. `requested_ms` is when the call that read them began (our clock)."""
+
+    records: list[RemoteRecord]
+    requested_ms: int
+    #: Cursor of the next page; None after the last one.
+    after: str | None = None
+    #: `changed_pages` only: every change before this moment (ms since 1970, the CRM's clock) has been
+    #: delivered, as far as the CRM's index knew; take `Capabilities.overlap` off before relying on it.
+    complete_to_ms: int | None = None
+    #: Records of this page that cannot be read at all: (remote id or "", reason, original text).
+    unreadable: list[tuple[str, str, str]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How an object's records can be read from end to end, as found by probing.
+
+    `list` and `search` can be walked in several id ranges at once; `serial` follows one cursor.
+    `first` and `last` are the lowest and highest record id as far as known: records are made while
+    we read, so the last range must be open ended (`until` is ""). `total` is a good estimate where known.
+    """
+
+    kind: Literal["list", "search", "serial"]
+    first: int = 0
+    last: int = 0
+    total: int | None = None
+    #: `list` only: the CRM delivers the record whose id is the cursor, too.
+    inclusive: bool = False
+
+
+#: The walk that needs no probing: one cursor from end to end.
+SERIAL = Walk("serial")
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyDefinition:
+    """A property as the CRM defines it. `definition` is the CRM's own JSON."""
+
+    name: str
+    label: str
+    type: str
+    read_only: bool
+    calculated: bool
+    definition: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    remote_id: str
+    label: str
+    position: int
+    is_closed: bool
+    #: 0 to 100; None where the CRM gives none.
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    remote_id: str
+    label: str
+    position: int
+    archived: bool
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """One labelled association, in the direction it was read."""
+
+    from_id: str
+    to_id: str
+    type_id: int
+    #: The CRM's name for the type, e.g. `deal_to_contact`.
+    type: str
+    category: str
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account behind a token, as `check` found it."""
+
+    account_id: str
+    name: str
+    time_zone: str | None
+    currency: str | None
+    #: Where a person opens this account in a browser.
+    url: str | None
+    #: The CRM's clock minus ours, in seconds, good to about one second.
+    clock_skew_seconds: float
+    #: Scopes the token has, where the CRM tells; None where it does not.
+    scopes: frozenset[str] | None
+    #: Today's calls used and allowed over all programs of the account, where the CRM tells.
+    daily_used: int | None
+    daily_limit: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteObject:
+    """One kind of record a CRM keeps. `name` is the CRM's own word, as in `raw.<platform>_<name>`."""
+
+    name: str
+    #: The kind of record of ours it becomes ("contact"), or None when it is mirrored in raw only.
+    record_type: str | None
+    #: The property that holds the modified time.
+    modified_property: str
+    #: Scopes without which it cannot be read.
+    scopes: tuple[str, ...] = ()
+    #: Objects whose associations are re-read when a record of this one changed.
+    associates_with: tuple[str, ...] = ()
+    #: False where the CRM offers no search by modified time; then every run lists everything.
+    incremental: bool = True
+    has_properties: bool = True
+    has_pipelines: bool = False
+    default_schedule: str = "0 * * * *"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    platform: str
+    label: str
+    default_base_url: str
+    #: Environment variable a token is read from when none is named.
+    token_variable: str
+    objects: tuple[RemoteObject, ...]
+    #: Pairs to read associations between, from the side with fewer records.
+    association_pairs: tuple[tuple[str, str], ...]
+    quotas: tuple[Quota, ...]
+    #: Ids per association batch read.
+    association_batch: int
+    read_batch: int
+    supports_custom_objects: bool
+    supports_oauth: bool
+    #: How far an incremental read looks back before its watermark, for a search index that lags.
+    overlap: timedelta = timedelta(minutes=2)
+    #: How much later everything is read a second time.
+    second_pass_after: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Credentials in use. Never logged; `repr` shows no value."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    #: When `access_token` stops working, ms since 1970; None when it does not expire.
+    expires_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What an OAuth token call gave: the token, and what it is good for where the CRM says so."""
+
+    token: Token
+    account_id: str | None
+    scopes: frozenset[str] | None
+
+
+class Connector(Protocol):
+    """One connection's CRM. Cheap to make, keeps no state between calls, safe to use concurrently."""
+
+    capabilities: Capabilities
+
+    async def check(self) -> Account:
+        """Ask the CRM who we are. Raises `TokenRejected`, `Unavailable`."""
+        ...
+
+    async def get_object(self, object_name: str) -> RemoteObject:
+        """Describe an object, also a custom one. Raises `NotFound` where the account has none so named."""
+        ...
+
+    async def describe(self, object_name: str) -> list[PropertyDefinition]:
+        """Return the object's property definitions, also hidden and archived-not ones, by name.
+
+        Raises `NotFound` for an object this account does not have, `ScopeMissing`.
+        """
+        ...
+
+    async def list_pipelines(self, object_name: str) -> list[Pipeline]: ...
+
+    async def plan_walk(self, object_name: str) -> Walk:
+        """Probe which way of reading the whole object works here. At most four calls."""
+        ...
+
+    async def walk_page(
+        self, object_name: str, properties: Sequence[str], walk: Walk, after: str, until: str
+    ) -> Page:
+        """Read the next page of records with an id above `after`, up to and including `until`.
+
+        `after` is an id, or the `after` of the previous page; "" begins at the lowest. `until` is an id;
+        "" has no end. The range is read when the page's `after` is None. For `serial` walks `after` is
+        the previous page's cursor ("" to begin) and `until` is ignored. Raises `Unavailable` when the
+        CRM sends the same cursor again.
+        """
+        ...
+
+    async def list_ids(
+        self, object_name: str, after: str, until: str, walk: Walk = SERIAL
+    ) -> tuple[list[str], str | None]:
+        """Return a page of ids of living records and the cursor of the next page, as `walk_page` does."""
+        ...
+
+    async def archived_page(self, object_name: str, properties: Sequence[str], after: str) -> Page:
+        """Read a page of archived records; "" begins."""
+        ...
+
+    def changed_pages(
+        self, object_name: str, properties: Sequence[str], since_ms: int, until_ms: int | None
+    ) -> AsyncIterator[Page]:
+        """Yield records modified from `since_ms` on, up to and including `until_ms` (CRM's clock).
+
+        Oldest first, each at least once. A last page may be empty and still move `complete_to_ms`.
+
+        Survives any number of changes in the window and any number with one modified time.
+        """
+        ...
+
+    async def count(self, object_name: str) -> int | None:
+        """Return how many living records the CRM says it has; None where it does not tell."""
+        ...
+
+    async def read_many(self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]) -> Page:
+        """Read up to `read_batch` records by id. Ids that no longer exist are absent from the answer."""
+        ...
+
+    async def read_history(
+        self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]
+    ) -> dict[str, dict[str, list[tuple[int, str | None, str]]]]:
+        """Return remote id → property → [(ms since 1970, value, source)], newest first. Up to 50 ids."""
+        ...
+
+    async def read_associations(
+        self, from_object: str, to_object: str, remote_ids: Sequence[str]
+    ) -> list[Association]:
+        """Return all associations of up to `association_batch` records to records of `to_object`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """A platform's code flow. The calls send with `authorized=False`; they raise `TokenRejected`."""
+
+    #: (client id, redirect URI, scopes, state) → the address a person opens.
+    authorize_url: Callable[[str, str, Sequence[str], str], str]
+    #: (send, client id, client secret, redirect URI, code)
+    exchange_code: Callable[[Send, str, str, str, str], Awaitable[Grant]]
+    #: (send, client id, client secret, token)
+    refresh: Callable[[Send, str, str, Token], Awaitable[Grant]]
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A kind of CRM, as the registry hands it out."""
+
+    capabilities: Capabilities
+    #: (send, settings of the connection) → the connection's CRM. Raises `SettingInvalid`.
+    make: Callable[[Send, Mapping[str, str]], Connector]
+    #: (status, headers with lower-case names, body) → the error that says what to do.
+    explain_failure: Callable[[int, Mapping[str, str], bytes], SynclineError]
+    #: Headers with lower-case names → what they say of the quota.
+    read_quota: Callable[[Mapping[str, str]], QuotaFacts]
+    #: Object → its default mapping.
+    mapping: Mapping[str, ObjectMap]
+    oauth: OAuth | None = None

@@ -1,0 +1,125 @@
+"""HubSpot behind the contract of `base`: who does what."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from syncline.connectors.base import (
+    SERIAL,
+    Account,
+    Association,
+    Page,
+    Pipeline,
+    PropertyDefinition,
+    RemoteObject,
+    Send,
+    Walk,
+)
+from syncline.connectors.hubspot import account, associations, definitions, history, reading, search, walking
+from syncline.connectors.hubspot.api import Api, Version
+from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, find_object, is_direct
+from syncline.errors import Invalid, NotFound
+
+
+class HubSpot:
+    """One connection's HubSpot account. See `base.Connector` for what each method promises."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self, send: Send, version: Version | None = None) -> None:
+        self._api = Api(send, version)
+        #: Short name of a custom object → its type id, once looked up.
+        self._custom: dict[str, str] | None = None
+
+    async def check(self) -> Account:
+        return await account.check(self._api)
+
+    async def get_object(self, object_name: str) -> RemoteObject:
+        known = find_object(object_name)
+        if known is not None:
+            return known
+        await definitions.list_properties(self._api, await self._path(object_name))
+        return custom_object(object_name)
+
+    async def describe(self, object_name: str) -> list[PropertyDefinition]:
+        if object_name == reading.OWNERS:
+            return []
+        return await definitions.list_properties(self._api, await self._path(object_name))
+
+    async def list_pipelines(self, object_name: str) -> list[Pipeline]:
+        known = find_object(object_name)
+        if known is not None and not known.has_pipelines:
+            return []
+        return await definitions.list_pipelines(self._api, await self._path(object_name))
+
+    async def plan_walk(self, object_name: str) -> Walk:
+        return await walking.plan_walk(self._api, await self._path(object_name))
+
+    async def walk_page(
+        self, object_name: str, properties: Sequence[str], walk: Walk, after: str, until: str
+    ) -> Page:
+        asked = await self._ask(object_name, properties)
+        return await walking.walk_page(self._api, asked, walk, after, until)
+
+    async def list_ids(
+        self, object_name: str, after: str, until: str, walk: Walk = SERIAL
+    ) -> tuple[list[str], str | None]:
+        path = await self._path(object_name)
+        return await walking.walk_ids(self._api, path, walk, after, until)
+
+    async def archived_page(self, object_name: str, properties: Sequence[str], after: str) -> Page:
+        return await reading.archived_page(self._api, await self._ask(object_name, properties), after)
+
+    async def changed_pages(
+        self, object_name: str, properties: Sequence[str], since_ms: int, until_ms: int | None
+    ) -> AsyncIterator[Page]:
+        if object_name == reading.OWNERS:
+            raise Invalid("Owners cannot be searched by modified time; list them.")
+        asked = await self._ask(object_name, properties)
+        async for page in search.changed_pages(self._api, asked, since_ms, until_ms):
+            yield page
+
+    async def count(self, object_name: str) -> int | None:
+        if object_name == reading.OWNERS:
+            return None
+        return await search.count(self._api, await self._ask(object_name, ()))
+
+    async def read_many(self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]) -> Page:
+        if len(remote_ids) > CAPABILITIES.read_batch:
+            raise Invalid(f"At most {CAPABILITIES.read_batch} records can be read at once.")
+        asked = await self._ask(object_name, properties)
+        return await reading.read_page(self._api, asked, remote_ids)
+
+    async def read_history(
+        self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]
+    ) -> history.History:
+        if len(remote_ids) > history.BATCH:
+            raise Invalid(f"At most {history.BATCH} records can be read with history at once.")
+        path = await self._path(object_name)
+        return await history.read_history(self._api, path, remote_ids, properties)
+
+    async def read_associations(
+        self, from_object: str, to_object: str, remote_ids: Sequence[str]
+    ) -> list[Association]:
+        if len(remote_ids) > CAPABILITIES.association_batch:
+            raise Invalid(f"At most {CAPABILITIES.association_batch} records' associations at once.")
+        from_path, to_path = await self._path(from_object), await self._path(to_object)
+        return await associations.read_associations(
+            self._api, (from_object, from_path), (to_object, to_path), remote_ids
+        )
+
+    async def _ask(self, object_name: str, properties: Sequence[str]) -> reading.Asked:
+        return reading.ask(await self._path(object_name), properties)
+
+    async def _path(self, object_name: str) -> str:
+        """Return how paths name an object. Raises `NotFound` for an unknown short name."""
+        if find_object(object_name) is not None or is_direct(object_name):
+            return object_name
+        if self._custom is None:
+            self._custom = {
+                each.name: each.object_type_id for each in await definitions.list_schemas(self._api)
+            }
+        path = self._custom.get(object_name)
+        if path is None:
+            raise NotFound(f"This HubSpot account has no object called {object_name}.")
+        return path

@@ -1,0 +1,211 @@
+"""Which property of a CRM is which field of ours, and what a remote record becomes by it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from dataclasses import field as default
+from typing import Any, Literal
+
+import msgspec
+
+from syncline.domain.phones import to_e164
+from syncline.domain.records import INDEXED_TEXT, MAX_INDEXED_BYTES, RECORD_TYPES, RecordType
+from syncline.domain.values import CONVERTERS, Unreadable, Value
+
+Convert = Literal["text", "number", "percent", "boolean", "time", "date", "owner", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMap:
+    """One field and the property it comes from. `choices` turns their words into ours (`choice` only)."""
+
+    field: str
+    property: str
+    convert: Convert = "text"
+    choices: Mapping[str, str | None] = default(default_factory=dict[str, str | None])
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMap:
+    """How one object of a CRM becomes one kind of record. `constants` are fields every record gets."""
+
+    object: str
+    record_type: str
+    fields: tuple[FieldMap, ...]
+    constants: Mapping[str, str] = default(default_factory=dict[str, str])
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageFact:
+    """What a deal needs to know of the stage it is in. Ids are ours, as text."""
+
+    pipeline_id: str
+    stage_id: str
+    is_closed: bool
+    is_won: bool
+    probability: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """What references resolve to, for one connection."""
+
+    #: The CRM's owner id → our owner's id.
+    owners: Mapping[str, str] = default(default_factory=dict[str, str])
+    #: (pipeline, stage) as the CRM names them → facts.
+    stages: Mapping[tuple[str, str], StageFact] = default(default_factory=dict[tuple[str, str], StageFact])
+    #: Region a number without country code is read in.
+    region: str = "US"
+    #: The account's currency, for records that name none.
+    currency: str | None = None
+
+
+class MappedRecord(msgspec.Struct, gc=False):
+    """What a remote record says of ours."""
+
+    #: Field → value, every field of the record type the mapping reaches; None where the CRM has none.
+    values: dict[str, Value]
+    #: Field → the property's text as read: the CRM's half of what will be agreed on.
+    theirs: dict[str, Any]
+    #: Field → what is wrong with the property's text; the field is left empty.
+    problems: dict[str, str]
+    #: Of the mapped properties. None while a reference could not be resolved, so that the next read
+    #: tries again.
+    digest: bytes | None
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Mapper:
+    """An `ObjectMap` made ready for use with one connection's lookups."""
+
+    def __init__(self, mapping: ObjectMap, lookups: Lookups) -> None:
+        self.record_type: RecordType = RECORD_TYPES[mapping.record_type]
+        self._mapping = mapping
+        self._lookups = lookups
+        self._salt = str(mapping.version).encode()
+        self._readers: list[tuple[str, str, Callable[[Any], Value]]] = [
+            (each.field, each.property, self._reader(each)) for each in mapping.fields
+        ]
+        self._derive = _DERIVE.get(mapping.record_type)
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        return tuple(each.property for each in self._mapping.fields)
+
+    def map(self, properties: Mapping[str, Any]) -> MappedRecord:
+        """Map one record's properties. Unreadable values are named in `problems`, with the field left empty.
+
+        A property that was not read is left out altogether: absent is not empty.
+        """
+        values: dict[str, Value] = dict(self._mapping.constants)
+        theirs: dict[str, Any] = {}
+        problems: dict[str, str] = {}
+        resolved = True
+        for name, source, read in self._readers:
+            raw = properties.get(source)
+            if raw is None or raw == "":
+                if source in properties:
+                    values[name] = None
+                    theirs[name] = None
+                continue
+            theirs[name] = raw
+            try:
+                values[name] = read(raw)
+            except Unreadable as problem:
+                values[name] = None
+                problems[name] = str(problem)
+            except LookupError:
+                # Not known yet is not empty: absent from what was agreed, it is filled once it is known.
+                del theirs[name]
+                resolved = False
+        if self._derive is not None:
+            resolved = self._derive(values, self._lookups, problems) and resolved
+        digest = hashlib.blake2b(self._salt + _encode(theirs), digest_size=16).digest() if resolved else None
+        return MappedRecord(values, theirs, problems, digest)
+
+    def _reader(self, each: FieldMap) -> Callable[[Any], Value]:
+        if each.convert == "owner":
+            return self._owner
+        if each.convert == "choice":
+            return _choice(each.choices)
+        if each.convert == "text" and each.field in INDEXED_TEXT:
+            return _indexed_text
+        return CONVERTERS[each.convert]
+
+    def _owner(self, raw: Any) -> str:
+        owner = self._lookups.owners.get(str(raw))
+        if owner is None:
+            raise LookupError("an owner this connection does not list")
+        return owner
+
+
+def _indexed_text(raw: Any) -> str:
+    text = raw if isinstance(raw, str) else str(CONVERTERS["text"](raw))
+    if len(text) * 4 > MAX_INDEXED_BYTES and len(text.encode()) > MAX_INDEXED_BYTES:
+        raise Unreadable(f"longer than {MAX_INDEXED_BYTES} bytes")
+    return text
+
+
+def _choice(choices: Mapping[str, str | None]) -> Callable[[Any], Value]:
+    def read(raw: Any) -> str | None:
+        try:
+            return choices[str(raw)]
+        except KeyError:
+            raise Unreadable("not one of the values the mapping knows") from None
+
+    return read
+
+
+def _derive_phone(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
+    del problems
+    phone = values.get("phone")
+    if "phone" in values:
+        values["phone_e164"] = to_e164(phone, lookups.region) if isinstance(phone, str) else None
+    return True
+
+
+def _derive_deal(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
+    """Place a deal: ids of pipeline and stage, status, and which of the two close dates it has.
+
+    The CRM keeps one close date: expected while the deal is open, real once it is closed.
+    """
+    _derive_phone(values, lookups, problems)
+    if values.get("currency") is None:
+        values["currency"] = lookups.currency
+    closes_at = values.pop("close_date", None)
+    stage = lookups.stages.get((str(values.get("pipeline")), str(values.get("stage"))))
+    if stage is None:
+        values.update(pipeline_id=None, stage_id=None, status="open", closed_at=None)
+        values["expected_close_date"] = str(closes_at)[:10] if closes_at else None
+        if values.get("stage") is None:
+            return True
+        problems["stage"] = "a stage this connection does not list"
+        return False
+    values["pipeline_id"], values["stage_id"] = stage.pipeline_id, stage.stage_id
+    values["status"] = "won" if stage.is_won else "lost" if stage.is_closed else "open"
+    values["closed_at"] = closes_at if stage.is_closed else None
+    values["expected_close_date"] = None if stage.is_closed or not closes_at else str(closes_at)[:10]
+    if values.get("probability") is None:
+        values["probability"] = stage.probability
+    return True
+
+
+def _derive_activity(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
+    """The other party's number: whom we called, or who called us."""
+    del problems
+    number = values.get("from_number" if values.get("direction") == "inbound" else "to_number")
+    values["phone_e164"] = to_e164(number, lookups.region) if isinstance(number, str) else None
+    return True
+
+
+_DERIVE: Mapping[str, Callable[[dict[str, Value], Lookups, dict[str, str]], bool]] = {
+    "contact": _derive_phone,
+    "company": _derive_phone,
+    "deal": _derive_deal,
+    "activity": _derive_activity,
+}

@@ -1,0 +1,42 @@
+"""Phone numbers as E.164, so that the same line is the same text whoever wrote it down."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+import phonenumbers
+
+#: Regions that share country code 1, where ten digits are a whole number.
+_NORTH_AMERICA = frozenset({"US", "CA", "PR", "DO", "JM", "BS", "BB", "TT"})
+_SEPARATORS = str.maketrans("", "", " -.()\u00a0\u202f")
+# 2..9 begins area code and exchange, and the second digits of neither are 9 and 11 (N11 codes).
+_NANP = re.compile(r"(?:\+?1)?([2-9][0-8]\d[2-9]\d{6})")
+_LONGEST = 40
+
+
+def to_e164(text: str, region: str) -> str | None:
+    """Return `text` as +<country><number>, or None when it cannot be a phone number.
+
+    `region` (ISO 3166, upper case) decides how a number without country code is read. Extensions are
+    dropped: E.164 has none.
+    """
+    if len(text) > _LONGEST:
+        return None
+    if region in _NORTH_AMERICA or text.startswith("+1"):
+        # libphonenumber takes about 40 µs a number; most are clean and need none of it.
+        clean = _NANP.fullmatch(text.translate(_SEPARATORS))
+        if clean and clean[1][4:6] != "11":
+            return "+1" + clean[1]
+    return _parse(text, region)
+
+
+@lru_cache(maxsize=20_000)
+def _parse(text: str, region: str) -> str | None:
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+    if not phonenumbers.is_possible_number(number):
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -1,0 +1,143 @@
+"""Reads associations by batch and keeps rows, payloads and references of ours in step with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from syncline.clock import now
+from syncline.connectors.base import Association, Connector
+from syncline.engine.write import Target
+from syncline.store import associations, payloads, planner
+from syncline.store.associations import AssociationRow, Pair, Reference
+from syncline.store.db import Conn
+
+#: (child's record type, parent's record type) → the column an association fills.
+REFERENCES: dict[tuple[str, str], Reference] = {
+    (reference.child_type, reference.parent_type): reference
+    for reference in (
+        Reference("contact", "contacts", "company_id", "company"),
+        Reference("deal", "deals", "company_id", "company"),
+        Reference("deal", "deals", "contact_id", "contact"),
+        Reference("activity", "activities", "contact_id", "contact", keeps_link=True),
+        Reference("activity", "activities", "company_id", "company"),
+        Reference("activity", "activities", "deal_id", "deal"),
+        Reference("task", "tasks", "contact_id", "contact"),
+        Reference("task", "tasks", "company_id", "company"),
+        Reference("task", "tasks", "deal_id", "deal"),
+    )
+}
+#: Records whose payloads and references are brought up to date in one statement.
+_AT_ONCE = 2000
+#: Associations held in memory at once; a batch grows or shrinks towards it.
+_ASSOCIATIONS_AT_ONCE = 20_000
+_FIRST_BATCH = 100
+
+
+class Associator:
+    """Keeps the associations of records of one object, in every pair the object takes part in.
+
+    A pair is kept in the one direction the connector names: the association of a deal with a contact is
+    a row of the deal, whichever side changed.
+    """
+
+    def __init__(self, target: Target, connector: Connector, record_types: Mapping[str, str | None]) -> None:
+        self._target = target
+        self._connector = connector
+        self._record_types = record_types
+        self._pairs = connector.capabilities.association_pairs
+
+    async def read_all(self) -> None:
+        """Read every association of the pairs that begin with the target's object."""
+        target = self._target
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            ids = await payloads.list_living_ids(conn, target.table, **target.keys)
+        ids.sort(key=lambda remote_id: (len(remote_id), remote_id))
+        for from_object, to_object in self._pairs:
+            if from_object == target.object_name:
+                await self._read_forward(from_object, to_object, ids)
+
+    async def read_of(self, remote_ids: Sequence[str]) -> None:
+        """Read the associations of some records anew, in every pair of their object."""
+        target = self._target
+        ids = sorted(set(remote_ids))
+        for from_object, to_object in self._pairs:
+            if from_object == target.object_name:
+                await self._read_forward(from_object, to_object, ids)
+            elif to_object == target.object_name and from_object in target.remote_object.associates_with:
+                await self._read_backward(from_object, ids)
+
+    async def _read_forward(self, from_object: str, to_object: str, ids: Sequence[str]) -> None:
+        """Read whole sets of associations and store them, in batches that stay small in memory."""
+        largest = self._connector.capabilities.association_batch
+        size, start = min(_FIRST_BATCH, largest), 0
+        while start < len(ids):
+            batch = ids[start : start + size]
+            found = await self._connector.read_associations(from_object, to_object, batch)
+            await self._store(from_object, to_object, batch, found)
+            start += size
+            size = max(1, min(largest, _ASSOCIATIONS_AT_ONCE * size // max(1, len(found)), size * 10))
+
+    async def _read_backward(self, near_object: str, ids: Sequence[str]) -> None:
+        """Look from the far side which near records gained or lost one of `ids`, and read those anew.
+
+        Type ids and labels differ by direction, so what is stored is always read from the near side.
+        """
+        target = self._target
+        size = self._connector.capabilities.association_batch
+        pair = Pair(target.tenant_id, target.connection_id, near_object, target.object_name)
+        for start in range(0, len(ids), size):
+            batch = ids[start : start + size]
+            found = await self._connector.read_associations(target.object_name, near_object, batch)
+            async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+                stored = await associations.list_pairs(conn, pair, batch)
+                # A record may have been read after the rows that name it: its references wait.
+                await self._bring_up(conn, pair, sorted({near for near, _ in stored}), list(batch))
+            different = {(each.to_id, each.from_id) for each in found} ^ stored
+            if different:
+                await self._read_forward(
+                    near_object, target.object_name, sorted({near for near, _ in different})
+                )
+
+    async def _store(
+        self, from_object: str, to_object: str, ids: Sequence[str], found: Sequence[Association]
+    ) -> None:
+        target = self._target
+        rows = [
+            AssociationRow(each.from_id, each.to_id, each.type_id, each.type, each.category, each.label)
+            for each in found
+        ]
+        pair = Pair(target.tenant_id, target.connection_id, from_object, to_object)
+        async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            await target.prove_lease(conn)
+            await planner.prefer_indexes(conn)
+            replaced = await associations.replace(conn, pair, ids, rows, now=now())
+            far = replaced.lost_to_ids.union(each.to_id for each in found)
+            await self._bring_up(conn, pair, list(ids), sorted(far))
+        target.counts.read += len(found)
+
+    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> None:
+        """Bring both sides' payloads and the references of ours up to the rows; what is right stays."""
+        platform = self._connector.capabilities.platform
+        for name, other, ids, reverse in (
+            (pair.from_object, pair.to_object, near, False),
+            (pair.to_object, pair.from_object, far, True),
+        ):
+            if name not in self._record_types:
+                continue
+            table = payloads.table_of(platform, name)
+            child, parent = self._record_types[name], self._record_types.get(other)
+            reference = REFERENCES.get((child, parent)) if child and parent else None
+            for start in range(0, len(ids), _AT_ONCE):
+                part = ids[start : start + _AT_ONCE]
+                await associations.put_in_payloads(conn, pair, table, part, reverse=reverse)
+                if reference is not None:
+                    await associations.put_reference(
+                        conn,
+                        pair,
+                        reference,
+                        part,
+                        child_is_from=not reverse,
+                        run_id=self._target.run_id,
+                        actor=self._target.actor,
+                        now=now(),
+                    )

@@ -1,0 +1,199 @@
+"""One sync run: brings one object of one connection from the CRM into the store.
+
+A run holds the lease of its connection and object from beginning to end, is written down in `sync.runs`
+with its counts at every commit, and ends as success, partial (records were parked) or failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+import structlog
+
+from syncline.clock import now
+from syncline.connectors.base import RemoteObject
+from syncline.engine.lease import Lease, hold_lease
+from syncline.engine.readings import READINGS, find_reading
+from syncline.engine.remotes import Remote
+from syncline.engine.write import Target, lease_purpose
+from syncline.errors import Busy, PauseConnection, RetryLater, SynclineError
+from syncline.store import connections, parked, payloads, runs
+from syncline.store.db import Database
+from syncline.store.runs import Run
+
+__all__ = ["READINGS", "Order", "pull"]
+
+_ACTOR = "syncline"
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Order:
+    """What is to be pulled. `full` reads everything again, also what has been read before."""
+
+    object_name: str
+    full: bool = False
+    requested_by: str = "cli"
+    #: A run that was written down before (by SQL, by the API); None makes a new one.
+    run_id: UUID | None = None
+    on_progress: Callable[[Target], None] | None = None
+    #: Set when the process is to end: the chunk in hand is committed, then the run stops with `RetryLater`.
+    stop: asyncio.Event | None = None
+
+
+async def pull(db: Database, remote: Remote, order: Order, *, lease_seconds: float) -> Run:
+    """Run an order to its end and return the run as written down.
+
+    Raises `Busy` when another worker is at it (a run that was asked for stays pending), and after writing
+    the run down as failed whatever made it fail. A connection whose token or grant is gone is paused.
+    """
+    reading = await find_reading(remote, order.object_name)
+    async with AsyncExitStack() as stack:
+        try:
+            lease = await stack.enter_async_context(
+                hold_lease(db, **remote.keys, purpose=lease_purpose(order.object_name), seconds=lease_seconds)
+            )
+        except Busy:
+            raise Busy(
+                f"{order.object_name} of {remote.name} is being synced by another process. Wait for it, or "
+                "see `syncline status`."
+            ) from None
+        target = await _begin(db, remote, order, reading.remote_object, lease)
+        log = _log.bind(run=str(target.run_id), object=order.object_name, connection=remote.name)
+        try:
+            await reading.read(target, remote, full=order.full)
+        except BaseException as error:
+            failure = _leaf(error)
+            await _fail(db, remote, target, failure)
+            log.warning("run_failed", error=type(failure).__name__, reason=_reason(failure))
+            raise failure from error
+        return await _finish(db, remote, target, log)
+
+
+async def _begin(
+    db: Database, remote: Remote, order: Order, remote_object: RemoteObject, lease: Lease
+) -> Target:
+    keys = remote.keys
+    async with db.transaction(tenant_id=remote.tenant_id) as conn:
+        run_id = order.run_id
+        if run_id is None or not await runs.start(conn, run_id, tenant_id=remote.tenant_id, now=now()):
+            # Nobody asked, or the run that was asked for has ended and its job is tried again.
+            run_id = await runs.request(
+                conn,
+                **keys,
+                object_name=order.object_name,
+                mode="incremental",
+                requested_by=order.requested_by,
+                now=now(),
+            )
+            await runs.start(conn, run_id, tenant_id=remote.tenant_id, now=now())
+        await runs.abandon_others(conn, **keys, object_name=order.object_name, current=run_id, now=now())
+        # The first column of the frame all tables share exists from here on, also for custom objects.
+        table = await payloads.ensure_table(conn, remote.platform_name, remote_object.name)
+        known = await parked.list_parked(conn, **keys, object_name=order.object_name, limit=100_000)
+    target = Target(
+        db=db,
+        tenant_id=remote.tenant_id,
+        connection_id=remote.connection_id,
+        remote_object=remote_object,
+        table=table,
+        mapper=None,
+        mapping_version=1,
+        run_id=run_id,
+        actor=_ACTOR,
+        lease=lease,
+        count_calls=remote.count_calls,
+        parked_ids={each.remote_id for each in known},
+        stop=order.stop,
+    )
+    if order.on_progress is not None:
+        notify = order.on_progress
+        target.on_progress = lambda: notify(target)
+    return target
+
+
+async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run:
+    status = "partial" if target.counts.failed else "success"
+    details = {"parked": target.examples} if target.examples else None
+    run = await _end(db, remote, target.run_id, status, remote.count_calls(), details)
+    if run.records_created or run.records_updated or run.records_archived or run.records_failed:
+        log.info(
+            "run_ended",
+            status=status,
+            mode=run.mode,
+            read=run.records_read,
+            created=run.records_created,
+            updated=run.records_updated,
+            archived=run.records_archived,
+            failed=run.records_failed,
+            api_calls=run.api_calls,
+            ms=run.duration_ms,
+        )
+    return run
+
+
+async def _fail(db: Database, remote: Remote, target: Target, failure: BaseException) -> None:
+    """Write the failure down; it must not hide the failure itself when the database is what failed."""
+    stopped = not isinstance(failure, Exception)
+    try:
+        await _end(
+            db,
+            remote,
+            target.run_id,
+            "cancelled" if stopped else "failed",
+            remote.count_calls(),
+            {"error": _reason(failure), "kind": type(failure).__name__, "parked": target.examples},
+        )
+        if isinstance(failure, PauseConnection):
+            async with db.transaction(tenant_id=remote.tenant_id) as conn:
+                await connections.pause(
+                    conn, remote.connection_id, str(failure), tenant_id=remote.tenant_id, now=now()
+                )
+    except (SynclineError, OSError) as second:
+        _log.warning("run_not_written_down", run=str(target.run_id), reason=_reason(second))
+
+
+async def _end(
+    db: Database, remote: Remote, run_id: UUID, status: str, api_calls: int, details: dict[str, Any] | None
+) -> Run:
+    async with db.transaction(tenant_id=remote.tenant_id) as conn:
+        await runs.finish(
+            conn,
+            run_id,
+            tenant_id=remote.tenant_id,
+            status=status,
+            now=now(),
+            api_calls=api_calls,
+            error_details=details,
+        )
+        return await runs.get(conn, run_id, tenant_id=remote.tenant_id)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """Pick what is to be acted on out of what several tasks raised: what a person must mend goes first."""
+    leaves = list(_leaves(error))
+    for kind in (PauseConnection, SynclineError, Exception):
+        for leaf in leaves:
+            if isinstance(leaf, kind) and not isinstance(leaf, RetryLater):
+                return leaf
+    return leaves[0]
+
+
+def _reason(error: BaseException) -> str:
+    """Say what went wrong; an error that is not ours by its kind only, since its words may hold values."""
+    if isinstance(error, SynclineError):
+        return str(error)
+    return f"an unexpected {type(error).__name__}; the log has its traceback"

@@ -1,0 +1,176 @@
+"""What a run can read: records of an object, associations of all pairs, the past of some fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from syncline.clock import now, to_ms
+from syncline.connectors.base import RemoteObject
+from syncline.domain.mapping import Mapper
+from syncline.engine import history
+from syncline.engine.absence import Absence
+from syncline.engine.associate import Associator
+from syncline.engine.follow import Follower, begin_following, find_watermark
+from syncline.engine.lookups import load_lookups, refresh_pipelines, refresh_properties
+from syncline.engine.remotes import Remote
+from syncline.engine.walk import KIND as BACKFILL
+from syncline.engine.walk import Backfill
+from syncline.engine.write import Target
+from syncline.store import calls, cursors, definitions, payloads, runs
+from syncline.store.db import Conn
+
+#: Readings that are no objects of a CRM, in the order in which they follow the objects.
+ASSOCIATIONS = "associations"
+HISTORY = "history"
+READINGS = (ASSOCIATIONS, HISTORY)
+#: Changed records whose associations are read along; after more, all are read anew by their own run.
+_ASSOCIATE_AT_MOST = 2000
+_DEFINITIONS = "definitions"
+_DEFINITIONS_LAST_MS = 3_600_000
+
+
+class Reading(Protocol):
+    remote_object: RemoteObject
+
+    async def read(self, target: Target, remote: Remote, *, full: bool) -> None: ...
+
+
+async def find_reading(remote: Remote, object_name: str) -> Reading:
+    """Return how `object_name` is read. Raises `NotFound` naming what there is."""
+    if object_name == ASSOCIATIONS:
+        return AllAssociations(remote.objects[0])
+    if object_name == HISTORY:
+        return FieldHistory(remote.objects[0])
+    return Records(await remote.connector.get_object(object_name))
+
+
+class Records:
+    """Reads an object's records: all of them the first time, what changed from then on."""
+
+    def __init__(self, remote_object: RemoteObject) -> None:
+        self.remote_object = remote_object
+
+    async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
+        began_at = now()
+        properties = await self._refresh(target, remote, full=full)
+        mapping = remote.mapping.get(target.object_name)
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            if mapping is not None:
+                lookups = await load_lookups(conn, **target.keys, currency=remote.currency)
+                target.mapper = Mapper(mapping, lookups)
+                target.mapping_version = mapping.version
+            watermark = await find_watermark(conn, target)
+            backfill = watermark is None or await self._wants_backfill(conn, target, full=full)
+            await runs.set_mode(
+                conn,
+                target.run_id,
+                tenant_id=target.tenant_id,
+                mode="backfill" if backfill else "incremental",
+            )
+        absence = Absence(target, remote.connector, properties)
+        if backfill or watermark is None:
+            await self._backfill(target, remote, properties)
+            await absence.run(always_archived=True)
+        else:
+            follower = Follower(target, remote.connector, properties)
+            await follower.run(watermark)
+            await absence.run()
+            await self._associate(target, remote, follower.touched)
+        await self._join_calls(target, began_at)
+
+    async def _refresh(self, target: Target, remote: Remote, *, full: bool) -> list[str]:
+        """Return the properties to ask for; definitions are read anew at most once an hour."""
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            state = await cursors.find_state(conn, **target.cursor_keys(_DEFINITIONS))
+            names = await definitions.list_property_names(conn, **target.object_keys)
+        fresh = state is not None and to_ms(now()) - int(state["read_ms"]) < _DEFINITIONS_LAST_MS
+        if fresh and not full:
+            return names
+        names = await refresh_properties(target.db, remote.connector, self.remote_object, **target.keys)
+        await refresh_pipelines(target.db, remote.connector, self.remote_object, **target.keys)
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            await cursors.put(conn, {"read_ms": to_ms(now())}, **target.cursor_keys(_DEFINITIONS), now=now())
+        return names
+
+    async def _wants_backfill(self, conn: Conn, target: Target, *, full: bool) -> bool:
+        if full or not self.remote_object.incremental:
+            return True
+        unfinished = await cursors.list_parts(conn, **target.cursor_keys(BACKFILL))
+        return bool(unfinished)
+
+    async def _backfill(self, target: Target, remote: Remote, properties: list[str]) -> None:
+        # Changes are followed from before the first page on, by the CRM's clock: what is edited behind
+        # the walk's back is read again afterwards. A walk that is resumed keeps its first mark.
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            resumed = await cursors.list_parts(conn, **target.cursor_keys(BACKFILL))
+        if not resumed and self.remote_object.incremental:
+            account = await remote.connector.check()
+            crm_now_ms = to_ms(now()) + int(account.clock_skew_seconds * 1000) - 1000
+            async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+                await begin_following(conn, target, crm_now_ms)
+        await Backfill(target, remote.connector, properties).run()
+
+    async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> None:
+        if touched and len(touched) <= _ASSOCIATE_AT_MOST:
+            await Associator(target, remote.connector, remote.record_types).read_of(touched)
+
+    async def _join_calls(self, target: Target, began_at: Any) -> None:
+        kind = self.remote_object.record_type
+        if kind not in ("contact", "deal", "activity"):
+            return
+        counts = target.counts
+        if not (counts.created or counts.updated or counts.archived):
+            return
+        async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            await calls.join_by_phone(
+                conn,
+                tenant_id=target.tenant_id,
+                since=began_at,
+                run_id=target.run_id,
+                actor=target.actor,
+                now=now(),
+            )
+
+
+class AllAssociations:
+    """Reads the associations of every pair anew: what changes them moves no modified time."""
+
+    def __init__(self, remote_object: RemoteObject) -> None:
+        self.remote_object = remote_object
+
+    async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
+        del full
+        by_name = {each.name: each for each in remote.objects}
+        for name in dict.fromkeys(pair[0] for pair in remote.connector.capabilities.association_pairs):
+            if name not in by_name:
+                continue
+            target.remote_object = by_name[name]
+            target.table = payloads.table_of(remote.platform_name, name)
+            await Associator(target, remote.connector, remote.record_types).read_all()
+            async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+                await runs.add_counts(
+                    conn,
+                    target.run_id,
+                    runs.RunCounts(),
+                    tenant_id=target.tenant_id,
+                    api_calls=target.count_calls(),
+                    now=now(),
+                )
+            target.on_progress()
+
+
+class FieldHistory:
+    """Reads the past of fields that numbers need: owner, stage, amount, close date."""
+
+    def __init__(self, remote_object: RemoteObject) -> None:
+        self.remote_object = remote_object
+
+    async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
+        for remote_object in remote.objects:
+            mapping = remote.mapping.get(remote_object.name)
+            if mapping is None:
+                continue
+            target.remote_object = remote_object
+            await history.read_history(target, remote.connector, mapping, full=full)
+            target.on_progress()

@@ -1,0 +1,213 @@
+"""Connections ready for use: HTTP, quota, token and connector put together, one set of counts per run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+import msgspec
+
+from syncline.clock import now
+from syncline.connectors.base import Connector, Platform, RemoteObject, Send, Token
+from syncline.connectors.http import Http
+from syncline.connectors.registry import get_platform, open_http
+from syncline.domain.mapping import ObjectMap
+from syncline.domain.sealing import Vault
+from syncline.engine.calls import CallCounts, Calls, FixedToken, StoredToken, TokenSource
+from syncline.engine.quota import Governors
+from syncline.errors import PauseConnection, TokenRejected
+from syncline.store import connections
+from syncline.store.connections import Connection
+from syncline.store.db import Conn, Database
+from syncline.store.keys import ConnectionKeys
+
+
+class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is sealed in `sync.connections.credentials`. Never printed."""
+
+    access_token: str
+    refresh_token: str | None = None
+    expires_ms: int | None = None
+    client_id: str | None = None
+    client_secret: str | None = None
+
+    def __repr__(self) -> str:
+        return "Credentials(…)"
+
+    @property
+    def token(self) -> Token:
+        return Token(self.access_token, self.refresh_token, self.expires_ms)
+
+
+def seal_credentials(vault: Vault, credentials: Credentials) -> bytes:
+    return vault.seal(msgspec.json.encode(credentials))
+
+
+def open_credentials(vault: Vault, sealed: bytes | None) -> Credentials:
+    """Return what was sealed. Raises `TokenRejected` where a connection has none."""
+    if sealed is None:
+        raise TokenRejected("This connection has no token. Connect again with one.")
+    return msgspec.json.decode(vault.open(sealed), type=Credentials)
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One connection for the length of one run."""
+
+    connection: Connection
+    platform: Platform
+    connector: Connector
+    counts: CallCounts
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.connection.tenant_id
+
+    @property
+    def connection_id(self) -> UUID:
+        return self.connection.id
+
+    @property
+    def keys(self) -> ConnectionKeys:
+        return {"tenant_id": self.connection.tenant_id, "connection_id": self.connection.id}
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
+
+    @property
+    def platform_name(self) -> str:
+        return self.connection.platform
+
+    @property
+    def currency(self) -> str | None:
+        return self.connection.settings.get("currency")
+
+    @property
+    def mapping(self) -> Mapping[str, ObjectMap]:
+        return self.platform.mapping
+
+    @property
+    def objects(self) -> tuple[RemoteObject, ...]:
+        """The platform's own objects. Custom ones are found by name, through the connector."""
+        return self.platform.capabilities.objects
+
+    @property
+    def record_types(self) -> dict[str, str | None]:
+        return {each.name: each.record_type for each in self.objects}
+
+    def count_calls(self) -> int:
+        return self.counts.calls
+
+
+class Remotes:
+    """Opens connections, with one HTTP pool per connection and one governor per account. `async with`."""
+
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db = db
+        self._vault = vault
+        self._governors = Governors(db)
+        self._https: dict[tuple[UUID, str], Http] = {}
+        self._tokens: dict[tuple[UUID, bytes], TokenSource] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._governors.__aexit__(kind, error, trace)
+        for http in self._https.values():
+            await http.aclose()
+
+    def open(self, connection: Connection, *, spends_reserve: bool = False) -> Remote:
+        """Make a connection ready for one run. Raises `PauseConnection` while it is paused."""
+        if connection.status == "paused":
+            raise PauseConnection(
+                f"The connection {connection.name} is paused: {connection.paused_reason} "
+                "Connect again with a valid token, then it goes on."
+            )
+        platform = get_platform(connection.platform)
+        counts = CallCounts()
+        calls = Calls(
+            self._http(platform, connection),
+            self._governors.of_account(
+                connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
+            ),
+            self._token_source(platform, connection),
+            counts=counts,
+            spends_reserve=spends_reserve,
+        )
+        settings = {name: str(value) for name, value in connection.settings.items()}
+        return Remote(connection, platform, platform.make(calls.send, settings), counts)
+
+    def _http(self, platform: Platform, connection: Connection) -> Http:
+        key = (connection.id, connection.base_url)
+        if key not in self._https:
+            self._https[key] = open_http(platform, connection.base_url)
+        return self._https[key]
+
+    def _token_source(self, platform: Platform, connection: Connection) -> TokenSource:
+        key = (connection.id, connection.credentials or b"")
+        if key not in self._tokens:
+            self._tokens[key] = self._make_token_source(platform, connection)
+        return self._tokens[key]
+
+    def _make_token_source(self, platform: Platform, connection: Connection) -> TokenSource:
+        credentials = open_credentials(self._vault, connection.credentials)
+        oauth = platform.oauth
+        if credentials.refresh_token is None or oauth is None:
+            return FixedToken(credentials.token)
+        send = self._send_unauthorized(platform, connection)
+        client_id, client_secret = credentials.client_id or "", credentials.client_secret or ""
+
+        async def exchange(old: Token) -> Token:
+            return (await oauth.refresh(send, client_id, client_secret, old)).token
+
+        return StoredToken(
+            self._db,
+            _SealedToken(self._vault, connection),
+            exchange,
+            tenant_id=connection.tenant_id,
+            connection_id=connection.id,
+        )
+
+    def _send_unauthorized(self, platform: Platform, connection: Connection) -> Send:
+        http = self._http(platform, connection)
+        governor = self._governors.of_account(
+            connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
+        )
+        return Calls(http, governor, None).send
+
+
+class _SealedToken:
+    """A connection's token where it is stored. See `calls.TokenStore`."""
+
+    def __init__(self, vault: Vault, connection: Connection) -> None:
+        self._vault = vault
+        self._connection = connection
+
+    async def load(self, conn: Conn) -> Token:
+        return (await self._read(conn)).token
+
+    async def save(self, conn: Conn, token: Token) -> None:
+        credentials = msgspec.structs.replace(
+            await self._read(conn),
+            access_token=token.access_token,
+            refresh_token=token.refresh_token,
+            expires_ms=token.expires_ms,
+        )
+        await connections.set_credentials(
+            conn,
+            self._connection.id,
+            seal_credentials(self._vault, credentials),
+            tenant_id=self._connection.tenant_id,
+            now=now(),
+        )
+
+    async def _read(self, conn: Conn) -> Credentials:
+        connection = await connections.get(conn, self._connection.id, tenant_id=self._connection.tenant_id)
+        return open_credentials(self._vault, connection.credentials)

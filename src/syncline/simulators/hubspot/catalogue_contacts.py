@@ -1,0 +1,178 @@
+"""The properties of contacts in an ordinary account, in the notation of `definitions`. Only data."""
+
+CONTACTS = """
+email string
+firstname string
+lastname string
+phone string /phonenumber
+mobilephone string /phonenumber
+fax string /phonenumber
+company string
+jobtitle string
+website string
+address string
+city string
+state string
+zip string
+country string
+salutation string
+industry string
+numemployees enumeration
+annualrevenue string
+message string /textarea
+date_of_birth string
+gender string
+marital_status string
+military_status string
+relationship_status string
+school string
+degree string
+field_of_study string
+graduation_date string
+start_date string
+work_email string
+job_function string
+seniority enumeration =seniority
+twitterhandle string
+twitterbio string
+linkedinbio string
+kloutscoregeneral number
+lifecyclestage enumeration =lifecycle /radio
+hs_lead_status enumeration =leadstatus /radio
+hs_lead_source enumeration x =leadsource
+vsl_watched bool x
+vsl_watched_at datetime x
+sales_script_version enumeration x =script
+trial_started_on date x
+contract_end_on date x
+preferred_contact_time string x
+budget_range string x
+external_crm_key string xu
+associatedcompanyid number k
+associatedcompanylastupdated number r
+createdate datetime r
+lastmodifieddate datetime r
+hs_lastmodifieddate datetime rh
+closedate datetime
+days_to_close number c
+first_deal_created_date datetime c
+recent_deal_amount number c
+recent_deal_close_date datetime c
+num_associated_deals number c
+total_revenue number c
+first_conversion_date datetime c
+first_conversion_event_name string c
+recent_conversion_date datetime c
+recent_conversion_event_name string c
+num_conversion_events number c
+num_unique_conversion_events number c
+notes_last_contacted datetime r
+notes_last_updated datetime r
+notes_next_activity_date datetime r
+num_contacted_notes number r
+num_notes number r
+currentlyinworkflow enumeration r
+hubspotscore number c
+hs_predictivecontactscore_v2 number r
+hs_predictivescoringtier string r
+hs_persona enumeration =persona
+hs_language enumeration =language
+hs_timezone string
+hs_ip_timezone string r
+ip_city string r
+ip_country string r
+ip_country_code string r
+ip_state string r
+hs_pipeline string
+hs_latest_source enumeration r =source
+hs_latest_source_data_1 string r
+hs_latest_source_data_2 string r
+hs_latest_source_timestamp datetime r
+hs_analytics_source enumeration r =source
+hs_analytics_source_data_1 string r
+hs_analytics_source_data_2 string r
+hs_analytics_first_timestamp datetime r
+hs_analytics_last_timestamp datetime r
+hs_analytics_first_visit_timestamp datetime r
+hs_analytics_last_visit_timestamp datetime r
+hs_analytics_first_url string r
+hs_analytics_last_url string r
+hs_analytics_first_referrer string r
+hs_analytics_last_referrer string r
+hs_analytics_num_page_views number r
+hs_analytics_num_visits number r
+hs_analytics_num_event_completions number r
+hs_analytics_average_page_views number r
+hs_analytics_revenue number r
+hs_analytics_first_touch_converting_campaign string r
+hs_analytics_last_touch_converting_campaign string r
+hs_email_domain string c
+hs_email_optout bool
+hs_email_bounce number r
+hs_email_click number r
+hs_email_delivered number r
+hs_email_open number r
+hs_email_replied number r
+hs_email_sends_since_last_engagement number r
+hs_email_first_send_date datetime r
+hs_email_last_send_date datetime r
+hs_email_last_open_date datetime r
+hs_email_last_click_date datetime r
+hs_email_last_email_name string r
+hs_email_quarantined bool r
+hs_email_hard_bounce_reason_enum enumeration r
+hs_email_bad_address bool r
+hs_email_customer_quarantined_reason string r
+hs_emailconfirmationstatus enumeration r
+hs_additional_emails enumeration r /checkbox
+hs_full_name_or_email string c
+hs_calculated_phone_number string c
+hs_calculated_mobile_number string c
+hs_calculated_phone_number_country_code string c
+hs_calculated_phone_number_area_code string c
+hs_calculated_merged_vids string r
+hs_searchable_calculated_phone_number string c
+hs_searchable_calculated_mobile_number string c
+hs_is_contact bool r
+hs_is_unworked bool c
+hs_count_is_worked number c
+hs_count_is_unworked number c
+hs_sequences_is_enrolled bool r
+hs_sequences_enrolled_count number r
+hs_sales_email_last_replied datetime r
+hs_sales_email_last_opened datetime r
+hs_sales_email_last_clicked datetime r
+hs_sa_first_engagement_date datetime r
+hs_legal_basis enumeration =legal /checkbox
+hs_marketable_status enumeration r =marketable
+hs_marketable_until_renewal enumeration r =marketable
+hs_marketable_reason_type string r
+hs_content_membership_status string r
+hs_feedback_last_nps_rating number r
+hs_buying_role enumeration
+hs_role enumeration
+hs_time_in_lead number ch
+hs_time_in_customer number ch
+hs_time_in_opportunity number ch
+hs_time_to_first_engagement number c
+hs_time_between_contact_creation_and_deal_close number c
+hs_lifecyclestage_lead_date datetime r
+hs_lifecyclestage_subscriber_date datetime r
+hs_lifecyclestage_marketingqualifiedlead_date datetime r
+hs_lifecyclestage_salesqualifiedlead_date datetime r
+hs_lifecyclestage_opportunity_date datetime r
+hs_lifecyclestage_customer_date datetime r
+hs_v2_date_entered_lead datetime c
+hs_v2_date_entered_customer datetime c
+hs_v2_latest_time_in_lead number c
+engagements_last_meeting_booked datetime r
+engagements_last_meeting_booked_source string r
+hs_social_last_engagement datetime r
+hs_social_num_broadcast_clicks number r
+hs_facebook_click_id string r
+hs_google_click_id string r
+hs_registered_member number r
+hs_membership_has_accessed_private_content number r
+surveymonkeyeventlastupdated number rh
+webinareventlastupdated number rh
+"""

@@ -1,0 +1,160 @@
+"""Merges at a CRM, followed here: the survivor keeps the first record, the others are merged into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from psycopg import sql
+
+from syncline.clock import new_id
+from syncline.domain.records import RecordType
+from syncline.store import payloads
+from syncline.store.db import Conn
+from syncline.store.payloads import Table
+
+LIST_LINKS = """
+select l.remote_id, l.record_id from sync.links l
+where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
+  and l.remote_id = any(%(remote_ids)s::text[])
+"""
+
+# Old ids keep meaning the record, but are never written to again.
+DEMOTE = """
+update sync.links set record_id = %(record_id)s, is_primary = false
+where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
+  and remote_id = any(%(remote_ids)s::text[])
+"""
+
+# What was agreed with the first merged record is what was agreed with the survivor.
+ADOPT = """
+insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base,
+  linked_at)
+select %(tenant_id)s, %(connection_id)s, %(object)s, %(survivor)s, %(record_type)s, %(record_id)s, heir.base,
+  %(now)s
+from sync.links heir
+where heir.tenant_id = %(tenant_id)s and heir.connection_id = %(connection_id)s
+  and heir.object = %(object)s and heir.remote_id = %(heir)s
+on conflict (tenant_id, connection_id, object, remote_id) do update
+  set record_id = excluded.record_id, is_primary = true
+"""
+
+ABSORB = sql.SQL("""
+update {table} c set merged_into = %(into)s, archived_at = coalesce(c.archived_at, %(now)s),
+  version = c.version + 1, updated_at = %(now)s
+where c.tenant_id = %(tenant_id)s and c.id = %(record_id)s and c.merged_into is null
+""")
+
+REPOINT = sql.SQL("""
+with before as (
+  select c.id from {table} c
+  where c.tenant_id = %(tenant_id)s and c.{column} = %(record_id)s order by c.id for update
+), written as (
+  update {table} c set {column} = %(into)s, version = c.version + 1, updated_at = %(now)s
+  from before b where c.tenant_id = %(tenant_id)s and c.id = b.id
+  returning c.id
+)
+insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, action, changes, source,
+  connection_id, actor, run_id)
+select %(tenant_id)s, gen_random_uuid(), %(now)s, {kind}, w.id, 'updated',
+  jsonb_build_object({column_name}, jsonb_build_array(%(record_id)s::uuid, %(into)s::uuid)), 'pull',
+  %(connection_id)s, %(actor)s, %(run_id)s
+from written w
+on conflict (tenant_id, changed_at, id) do nothing
+""")
+
+LOG_MERGE = """
+insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, action, changes, source,
+  connection_id, actor, run_id)
+values (%(tenant_id)s, %(id)s, %(now)s, %(record_type)s, %(record_id)s, 'merged',
+  jsonb_build_object('merged_into', jsonb_build_array(null, %(into)s::uuid)), 'pull', %(connection_id)s,
+  %(actor)s, %(run_id)s)
+"""
+
+#: Record type → (child's type, child's table, column) that point to it.
+CHILDREN: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "contact": (
+        ("deal", "deals", "contact_id"),
+        ("activity", "activities", "contact_id"),
+        ("task", "tasks", "contact_id"),
+    ),
+    "company": (
+        ("contact", "contacts", "company_id"),
+        ("deal", "deals", "company_id"),
+        ("activity", "activities", "company_id"),
+        ("task", "tasks", "company_id"),
+    ),
+    "deal": (("activity", "activities", "deal_id"), ("task", "tasks", "deal_id")),
+}
+
+
+async def follow(
+    conn: Conn,
+    kind: RecordType,
+    table: Table,
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    survivor_id: str,
+    merged_ids: Sequence[str],
+    run_id: UUID,
+    actor: str,
+    now: datetime,
+) -> None:
+    """Make the merged remote records and their records one. Running it again changes nothing.
+
+    The survivor may have a new id or one of the old ones. The record of the first merged id that has one
+    survives here; children of the others are re-pointed to it, each with a line in the change log.
+    """
+    gone = [remote_id for remote_id in merged_ids if remote_id != survivor_id]
+    await payloads.mark_gone(
+        conn,
+        table,
+        gone,
+        tenant_id=tenant_id,
+        connection_id=connection_id,
+        reason="merged",
+        merged_into=survivor_id,
+        now=now,
+    )
+    values: dict[str, object] = {
+        "tenant_id": tenant_id,
+        "connection_id": connection_id,
+        "object": object_name,
+        "record_type": kind.name,
+        "survivor": survivor_id,
+        "run_id": run_id,
+        "actor": actor,
+        "now": now,
+    }
+    cursor = await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})
+    links = {str(row[0]): row[1] for row in await cursor.fetchall()}
+    if not any(remote_id in links for remote_id in gone):
+        return
+    heir = next(remote_id for remote_id in (survivor_id, *gone) if remote_id in links)
+    into: UUID = links[heir]
+    others = {record_id for record_id in links.values() if record_id != into}
+    if not others and survivor_id in links:
+        return
+    await conn.execute(DEMOTE, values | {"record_id": into, "remote_ids": gone})
+    await conn.execute(ADOPT, values | {"record_id": into, "heir": heir})
+    for other in sorted(others):
+        await _absorb(conn, kind, {**values, "record_id": other, "into": into})
+
+
+async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) -> None:
+    own = sql.Identifier("crm", kind.table)
+    await conn.execute(ABSORB.format(table=own), values)
+    await conn.execute(LOG_MERGE, {**values, "id": new_id()})
+    for child, table, column in CHILDREN.get(kind.name, ()):
+        await conn.execute(
+            REPOINT.format(
+                table=sql.Identifier("crm", table),
+                column=sql.Identifier(column),
+                column_name=sql.Literal(column),
+                kind=sql.Literal(child),
+            ),
+            values,
+        )

@@ -1,0 +1,11 @@
+drop schema compat cascade;
+drop schema raw cascade;
+drop schema sync cascade;
+drop schema crm cascade;
+drop function app.list_tenants();
+drop table app.tenants cascade;
+drop function app.distribute(text, text);
+drop function app.protect(regclass, boolean);
+drop function app.in_bulk();
+drop function app.current_tenant();
+drop function app.set_tenant(uuid);

@@ -1,0 +1,10 @@
+drop table crm.field_history;
+drop table crm.change_log cascade;
+drop table crm.tasks, crm.activities, crm.deals, crm.contacts, crm.companies, crm.stages, crm.pipelines, crm.owners;
+drop function crm.capture(regclass, text, boolean);
+drop function crm.capture_change();
+drop function crm.stamp_phone();
+drop function crm.stamp_change();
+drop function crm.changes_between(jsonb, jsonb);
+drop function crm.content_of(jsonb);
+drop function crm.ensure_change_log_partitions(date, integer);

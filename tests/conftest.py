@@ -1,0 +1,182 @@
+"""What every test may ask for: a real Postgres, a database of its own, settings, a clean environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import sql
+from pydantic import SecretStr
+
+from syncline.config import Settings
+from syncline.store import migrate
+from syncline.store.db import Database
+from syncline.store.embedded import EmbeddedServer, stop_server
+from syncline.store.roles import OWNER, admit_roles
+from syncline.store.urls import DatabaseUrls, with_database
+
+#: Names another folder of Postgres programs to run the suite on, e.g. /usr/lib/postgresql/15/bin.
+_POSTGRES = Path(os.environ["SYNCLINE_TEST_POSTGRES"]) if "SYNCLINE_TEST_POSTGRES" in os.environ else None
+#: Nothing here must outlive a power cut.
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+#: Made by the first migration.
+_DEFAULT_TENANT = UUID("00000000-0000-7000-8000-000000000001")
+
+
+@dataclass(frozen=True, slots=True)
+class TestServer:
+    """The server of this session. `urls` point to a database without a schema of ours."""
+
+    __test__ = False
+
+    urls: DatabaseUrls
+
+    @asynccontextmanager
+    async def database(self, template: str | None = None) -> AsyncGenerator[DatabaseUrls]:
+        """Make a database for the length of the block, empty or a copy of `template`."""
+        name = f"test_{secrets.token_hex(8)}"
+        await self.create(name, template)
+        try:
+            yield self.urls_of(name)
+        finally:
+            await self._administer(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+
+    async def create(self, name: str, template: str | None = None) -> None:
+        statement = sql.SQL("create database {} owner {} template {}")
+        await self._administer(
+            statement.format(
+                sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template or "template0")
+            )
+        )
+
+    def urls_of(self, name: str) -> DatabaseUrls:
+        return DatabaseUrls(
+            app=with_database(self.urls.app, name),
+            admin=with_database(self.urls.admin, name),
+            reader=with_database(self.urls.reader, name),
+            superuser=with_database(self.urls.superuser, name),
+        )
+
+    async def _administer(self, statement: sql.Composed) -> None:
+        async with await psycopg.AsyncConnection.connect(self.urls.superuser, autocommit=True) as conn:
+            await conn.execute(statement)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("SYNCLINE_", "PG", "HUBSPOT_", "XDG_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[TestServer]:
+    """One Postgres for the session (each worker of xdist has its own), ended even if that is killed."""
+    folder = _reachable_folder()
+    embedded = EmbeddedServer(
+        folder / "home",
+        postgres_bin=_POSTGRES,
+        idle_seconds=1,
+        server_settings=_FAST,
+    )
+    try:
+        yield TestServer(asyncio.run(embedded.start()))
+    finally:
+        embedded.close()
+        asyncio.run(stop_server(folder / "home"))
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def template(server: TestServer) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    name = "syncline_template"
+
+    async def build() -> None:
+        await server.create(name)
+        urls = server.urls_of(name)
+        async with await psycopg.AsyncConnection.connect(urls.superuser, autocommit=True) as conn:
+            await admit_roles(conn)
+        await migrate.upgrade(urls.admin)
+
+    asyncio.run(build())
+    return name
+
+
+@pytest.fixture
+async def empty_database(server: TestServer) -> AsyncGenerator[DatabaseUrls]:
+    """A database of this test's own with the roles admitted and no schema."""
+    async with server.database() as urls:
+        async with await psycopg.AsyncConnection.connect(urls.superuser, autocommit=True) as conn:
+            await admit_roles(conn)
+        yield urls
+
+
+@pytest.fixture
+async def database_urls(server: TestServer, template: str) -> AsyncGenerator[DatabaseUrls]:
+    """The URLs of a migrated database of this test's own, through the eyes of each role."""
+    async with server.database(template) as urls:
+        yield urls
+
+
+@pytest.fixture
+async def db(database_urls: DatabaseUrls) -> AsyncGenerator[Database]:
+    """A migrated database of this test's own, open as the application."""
+    async with Database.open(database_urls.app, application_name="test", min_size=1, max_size=8) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres_bin() -> Path | None:
+    """The programs the suite was told to run on; None means those that Syncline finds by itself."""
+    return _POSTGRES
+
+
+@pytest.fixture
+def tenant_id() -> UUID:
+    return _DEFAULT_TENANT
+
+
+@pytest.fixture
+def home() -> Generator[Path]:
+    """A SYNCLINE_HOME that does not exist yet; a server started in it is stopped afterwards."""
+    folder = _reachable_folder()
+    home = folder / "a höme"
+    yield home
+    if (home / "postgres").is_dir():
+        asyncio.run(stop_server(home, even_if_used=True))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(database_urls: DatabaseUrls, home: Path) -> Settings:
+    return Settings(
+        database_url=SecretStr(database_urls.app),
+        admin_database_url=SecretStr(database_urls.admin),
+        reader_database_url=SecretStr(database_urls.reader),
+        home=home,
+    )
+
+
+def _reachable_folder() -> Path:
+    # Not pytest's tmp_path: run by root, Postgres has another account, and the parents of tmp_path
+    # let nobody else through.
+    folder = Path(tempfile.mkdtemp(prefix="syncline-test-"))
+    folder.chmod(0o711)
+    return folder

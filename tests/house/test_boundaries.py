@@ -1,0 +1,119 @@
+"""What may be spoken of where: CRMs by name, SQL, outside hosts. Imports are held by import-linter."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+from sources import PACKAGE, modules, name_of, pyproject, repository_texts, strings, tree_of
+
+PLATFORM = re.compile(r"hubspot|pipedrive", re.IGNORECASE)
+#: Where nothing of a particular CRM may be known, not even in a comment.
+NEUTRAL_FOLDERS = ("domain", "engine", "actions", "api", "cli")
+STATEMENT = re.compile(
+    r"^\s*(select\s.+\sfrom\s|select\s+\w+\.\w+\(|insert\s+into\s|update\s+[\w.]+\s+set\s|delete\s+from\s"
+    r"|with\s+\w+\s+as\s+(not\s+)?(materialized\s+)?\(|(create|alter|drop)\s+(table|schema|role|view|index|function|database)\s"
+    r"|truncate\s+\w|(grant|revoke)\s.+\s(to|from)\s|set\s+(local|session|role)\s|copy\s+[\w.]+\s*\(|listen\s+\w+$|notify\s+\w+)",
+    re.IGNORECASE | re.DOTALL,
+)
+HOST = re.compile(r"(?:[a-z0-9-]+\.)+(?:com|io|net|org|dev|ai|app|cloud|co|eu)\b", re.IGNORECASE)
+#: Hosts that code may name, by the folder that may name them: the CRM's own, as it documents them.
+DOCUMENTED_HOSTS = {
+    "connectors/hubspot": {"api.hubapi.com", "app.hubspot.com", "mcp.hubspot.com"},
+    "simulators/hubspot": {"api.hubapi.com", "app.hubspot.com"},
+}
+#: Reserved for examples by RFC 2606: nobody's host.
+NOBODYS_HOST = re.compile(r"(^|\.)example\.(com|org|net)$", re.IGNORECASE)
+
+
+def _neutral_files() -> list[Path]:
+    files = [path for path in modules() if name_of(path).partition("/")[0] in NEUTRAL_FOLDERS]
+    files += PACKAGE.glob("*.py")
+    files += (PACKAGE / "store").glob("*.py")
+    return files
+
+
+def test_no_crm_is_named_outside_its_connector_and_simulator() -> None:
+    found = [
+        f"{name_of(path)}:{number} {line.strip()}"
+        for path in _neutral_files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if PLATFORM.search(line)
+    ]
+    assert found == []
+
+
+def test_no_file_outside_its_folders_is_named_for_a_crm() -> None:
+    found = [name_of(path) for path in _neutral_files() if PLATFORM.search(name_of(path))]
+    assert found == []
+
+
+def test_statements_stand_in_the_store_only() -> None:
+    found = [
+        f"{name_of(path)}:{line} {text.strip()[:60]!r}"
+        for path in modules()
+        if not name_of(path).startswith("store/")
+        for line, text in strings(path)
+        if STATEMENT.search(text)
+    ]
+    assert found == []
+
+
+def test_the_code_names_no_host_but_the_crms_own() -> None:
+    found: list[str] = []
+    for path in modules():
+        folder = "/".join(name_of(path).split("/")[:2])
+        allowed = DOCUMENTED_HOSTS.get(folder, set())
+        for line, text in strings(path):
+            hosts = {
+                host.lower() for host in HOST.findall(_without_mail(text)) if not NOBODYS_HOST.search(host)
+            }
+            found += [f"{name_of(path)}:{line} {host}" for host in sorted(hosts - allowed)]
+    assert found == []
+
+
+def _without_mail(text: str) -> str:
+    # A made-up person's address is no host that anybody connects to.
+    return re.sub(r"\S+@\S+", "", text)
+
+
+def test_the_code_imports_only_what_pyproject_declares() -> None:
+    declared = {_normal(re.split(r"[\[<>=!~; ]", name)[0]) for name in pyproject()["project"]["dependencies"]}
+    belongs = packages_distributions()
+    found: set[str] = set()
+    for path in modules():
+        for module in _imported(tree_of(path)):
+            if module in sys.stdlib_module_names or module == "syncline":
+                continue
+            if not declared & {_normal(name) for name in belongs.get(module, [])}:
+                found.add(f"{name_of(path)} imports {module}")
+    assert found == set()
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_nothing_is_left_for_later() -> None:
+    marks = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3, "HA" + "CK")) + r")\b")
+    found = [
+        f"{name_of(path)}:{number}"
+        for path, text in repository_texts()
+        if path.name != "pyproject.toml"
+        for number, line in enumerate(text.splitlines(), 1)
+        if marks.search(line)
+    ]
+    assert found == []

@@ -1,0 +1,159 @@
+"""Every statement of the store fits the migrated schema, names its tenant, and is a constant."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import syncline.store
+from syncline.domain.records import RECORD_TYPES
+from syncline.engine.associate import REFERENCES
+from syncline.store import associations, payloads, records
+from syncline.store.urls import DatabaseUrls
+
+pytestmark = pytest.mark.anyio
+
+STORE = Path(next(iter(syncline.store.__path__)))
+MODULES = sorted(path.stem for path in STORE.glob("*.py") if path.stem != "__init__")
+STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b", re.IGNORECASE)
+PARAMETER = re.compile(r"%\((\w+)\)s")
+#: Staging tables that statements expect, as their writers create them.
+STAGING = (
+    payloads.CREATE_STAGING,
+    associations.CREATE_STAGING,
+    records.create_staging(RECORD_TYPES["contact"]),
+)
+#: What a template's placeholders stand for, by name.
+SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
+    "table": (sql.Identifier("raw", "hubspot_contacts"), sql.Identifier("crm", "contacts")),
+    "key": (sql.Identifier("email_norm"),),
+    "column": (sql.Identifier("company_id"),),
+    "column_name": (sql.Literal("company_id"),),
+    "kind": (sql.Literal("contact"),),
+    "near_id": (sql.Identifier("from_id"),),
+    "far_id": (sql.Identifier("to_id"),),
+    "type": (sql.SQL("a.type"),),
+}
+#: Statements about the server itself, or about tables that belong to no tenant.
+WITHOUT_TENANT = re.compile(
+    r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
+    r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema",
+    re.IGNORECASE,
+)
+
+
+def _constants() -> Iterator[tuple[str, str | sql.SQL]]:
+    for module_name in MODULES:
+        module = importlib.import_module(f"syncline.store.{module_name}")
+        for name, value in vars(module).items():
+            if not name.lstrip("_").isupper():
+                continue
+            text = value.as_string(None) if isinstance(value, sql.SQL) else value
+            if isinstance(text, str) and STATEMENT.match(text) and " " in text:
+                yield f"{module_name}.{name}", value
+
+
+def _composed() -> Iterator[tuple[str, sql.Composable]]:
+    for kind in RECORD_TYPES.values():
+        yield f"records.lock_linked[{kind.name}]", records.lock_linked(kind)
+        yield f"records.count_of[{kind.name}]", records.count_of(kind)
+        if kind.identity is not None:
+            yield f"records.find_by_identity[{kind.name}]", records.find_by_identity(kind)
+    for reference, child_is_from in product(REFERENCES.values(), (True, False)):
+        yield (
+            f"associations.set_reference[{reference.child_type}.{reference.column}]",
+            associations.set_reference(reference, child_is_from=child_is_from),
+        )
+
+
+def _numbered(text: str) -> str:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return PARAMETER.sub(number, text).replace("%%", "%")
+
+
+async def _fault(conn: psycopg.AsyncConnection[Any], text: str) -> str | None:
+    try:
+        async with conn.transaction(force_rollback=True):
+            await conn.execute(sql.SQL("prepare statement_in_test as ") + sql.SQL(_numbered(text)))  # type: ignore[arg-type]
+    except psycopg.errors.IndeterminateDatatype:
+        return None  # a parameter whose type only the value tells
+    except psycopg.Error as error:
+        return str(error).splitlines()[0]
+    finally:
+        await conn.execute("deallocate all")
+    return None
+
+
+def _samples(statement: sql.SQL) -> Iterator[sql.Composed]:
+    """Format a template in every way its placeholders allow."""
+    text = statement.as_string(None)
+    names = sorted(set(re.findall(r"(?<!\{)\{(\w+)\}(?!\})", text)))
+    for chosen in product(*(SAMPLES.get(name, (sql.SQL(""),)) for name in names)):
+        yield statement.format(**dict(zip(names, chosen, strict=True)))
+
+
+async def test_every_statement_fits_the_migrated_schema(database_urls: DatabaseUrls) -> None:
+    faults: dict[str, str] = {}
+    async with await psycopg.AsyncConnection.connect(database_urls.superuser, autocommit=True) as conn:
+        for create in STAGING:
+            text = create if isinstance(create, str) else create.as_string(conn)
+            await conn.execute(sql.SQL(text.replace("on commit drop", "")))  # type: ignore[arg-type]
+        for name, constant in _constants():
+            if isinstance(constant, str):
+                found = [await _fault(conn, constant)]
+            elif constant is associations.SET_REFERENCE:
+                continue  # composed by its function, below
+            else:
+                found = [await _fault(conn, each.as_string(conn)) for each in _samples(constant)]
+            # A template is right when one of the tables it may be about takes it.
+            if found and all(found):
+                faults[name] = str(found[0])
+        for name, composed in _composed():
+            fault = await _fault(conn, composed.as_string(conn))
+            if fault is not None:
+                faults[name] = fault
+    assert faults == {}
+
+
+def test_every_statement_about_a_tenants_rows_names_the_tenant() -> None:
+    nameless = [
+        name
+        for name, constant in _constants()
+        if "tenant_id = %(tenant_id)s" not in (text := _text(constant))
+        and "%(tenant_id)s" not in text
+        and not WITHOUT_TENANT.search(text)
+    ]
+    assert nameless == []
+
+
+def _text(constant: str | sql.SQL) -> str:
+    return constant if isinstance(constant, str) else constant.as_string(None)
+
+
+def test_no_statement_is_built_from_a_formatted_string() -> None:
+    found: list[str] = []
+    for path in STORE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.JoinedStr):
+                continue
+            text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))  # type: ignore[misc]
+            if re.match(
+                r"\s*(select|insert into|update \w+ set|delete from|with \w+ as)\b", text, re.IGNORECASE
+            ):
+                found.append(f"{path.name}:{node.lineno}")
+    assert found == []
