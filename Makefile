@@ -39,8 +39,14 @@ test-one: $(READY_DEV) ## Run one test file or test. T=tests/store/test_db.py
 	@$(PY) -m pytest -p no:randomly "$(T)" $(ARGS)
 
 .PHONY: nightly
-nightly: $(READY_DEV) ## Run the long tests, too: kill -9, faults of every kind, 290,000 records
+nightly: $(READY_DEV) ## Run the long tests, too, and all on each Postgres the machine has
 	@$(PY) -m pytest -n $(WORKERS) --timeout=3600 $(ARGS)
+	@for bin in /usr/lib/postgresql/1[5-9]/bin; do \
+		if [ -x "$$bin/postgres" ]; then \
+			echo "== on $$bin"; \
+			SYNCLINE_TEST_POSTGRES="$$bin" $(PY) -m pytest -n $(WORKERS) -m "not nightly" $(ARGS) || exit 1; \
+		fi; \
+	done
 
 .PHONY: check
 check: $(READY_DEV) ## Check format, lint, types and the direction of imports

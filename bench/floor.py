@@ -50,7 +50,9 @@ async def create(conn: psycopg.AsyncConnection[Any], name: str) -> None:
 async def write(conn: psycopg.AsyncConnection[Any], name: str, records: list[Record]) -> None:
     wanted = COLUMNS[name]
     names = sql.SQL(", ").join(map(sql.Identifier, wanted))
-    updates = sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(each)) for each in wanted)
+    updates = sql.SQL(", ").join(
+        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(each)) for each in wanted
+    )
     async with conn.transaction():
         await conn.execute(
             sql.SQL("create temp table staging (id text, {}, properties text) on commit drop").format(

@@ -21,16 +21,16 @@ with psycopg.connect(job["database"], autocommit=True) as conn:
         conn.execute(
             f"create table if not exists sdk_{name} (id text primary key, properties jsonb, updated_at timestamptz)"
         )
-        properties = [
-            each.name for each in client.crm.properties.core_api.get_all(object_type=name).results
-        ]
+        properties = [each.name for each in client.crm.properties.core_api.get_all(object_type=name).results]
         after = None
         while True:
             api = apis[name]
             if api is not None:
                 page = api.get_page(limit=100, after=after, properties=properties)
             else:
-                page = client.crm.objects.basic_api.get_page(name, limit=100, after=after, properties=properties)
+                page = client.crm.objects.basic_api.get_page(
+                    name, limit=100, after=after, properties=properties
+                )
             with conn.transaction(), conn.cursor() as cursor:
                 cursor.executemany(
                     f"insert into sdk_{name} values (%s, %s, %s) on conflict (id) do update"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
@@ -164,6 +165,29 @@ def home() -> Generator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def _used_home() -> Generator[Path]:
+    folder = _reachable_folder()
+    embedded = EmbeddedServer(folder / "home", postgres_bin=_POSTGRES, idle_seconds=1)
+    asyncio.run(embedded.start())
+    embedded.close()
+    asyncio.run(stop_server(folder / "home"))
+    (folder / "home/postgres/port").unlink()  # copies must not compete for it
+    with (folder / "home/postgres/data/postgresql.conf").open("a") as configuration:
+        configuration.write("fsync = off\n")
+    yield folder / "home"
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def used_home(home: Path, _used_home: Path) -> Path:
+    """A SYNCLINE_HOME whose server was set up and stopped before. Quicker than a new one, and without fsync:
+    no test here cuts the power, only processes are killed.
+    """
+    subprocess.run(["cp", "-a", str(_used_home), str(home)], check=True)
+    return home
+
+
 @pytest.fixture
 def settings(database_urls: DatabaseUrls, home: Path) -> Settings:
     return Settings(
@@ -177,6 +201,16 @@ def settings(database_urls: DatabaseUrls, home: Path) -> Settings:
 def _reachable_folder() -> Path:
     # Not pytest's tmp_path: run by root, Postgres has another account, and the parents of tmp_path
     # let nobody else through.
-    folder = Path(tempfile.mkdtemp(prefix="syncline-test-"))
+    folder = Path(tempfile.mkdtemp(prefix="syncline-test-", dir=_memory()))
     folder.chmod(0o711)
     return folder
+
+
+def _memory() -> str | None:
+    """A folder in memory, if there is one with room where programs may run: files cost less there."""
+    try:
+        found = os.statvfs("/dev/shm")
+    except (AttributeError, OSError):
+        return None
+    roomy = found.f_bavail * found.f_frsize > 4_000_000_000
+    return "/dev/shm" if roomy and not found.f_flag & getattr(os, "ST_NOEXEC", 0) else None

@@ -61,9 +61,11 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
 
     #: How long a worker that gives no sign of life keeps its run.
-    lease_seconds: int = Field(default=30, ge=5, le=3600)
+    lease_seconds: int = Field(default=30, ge=1, le=3600)
     #: Connections that write at once during a pull.
     writers: int = Field(default=2, ge=1, le=16)
+    #: Records written in one transaction during a pull; more costs memory, fewer costs time.
+    chunk_rows: int = Field(default=2000, ge=100, le=20_000)
     #: Two-letter country of phone numbers written without a country code.
     default_region: str = Field(default="US", pattern=r"^[A-Z]{2}$")
 

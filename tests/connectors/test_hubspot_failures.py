@@ -159,20 +159,19 @@ def test_trouble_on_their_side_is_waited_out(status: int, body: bytes):
 
 
 def test_a_path_nobody_knows_is_told_from_a_record_nobody_has():
-    assert isinstance(explain(404, HTML), RouteUnknown)
-    assert isinstance(explain(404, b""), RouteUnknown)
-    for body in (
-        {"status": "error", "message": "resource not found", "correlationId": "x"},
+    for body in (HTML, b"", {"status": "error", "message": "resource not found", "correlationId": "x"}):
+        assert isinstance(explain(404, body), RouteUnknown)
+    error = explain(
+        404,
         {
             "status": "error",
             "message": "Object not found.  objectId are usually numeric.",
             "context": {"id": ["abc"]},
             "category": "OBJECT_NOT_FOUND",
         },
-    ):
-        error = explain(404, body)
-        assert isinstance(error, NotFound)
-        assert not isinstance(error, RouteUnknown)
+    )
+    assert isinstance(error, NotFound)
+    assert not isinstance(error, RouteUnknown)
 
 
 def test_an_unknown_object_is_not_found_though_hubspot_says_400():

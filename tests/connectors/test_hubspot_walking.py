@@ -32,6 +32,7 @@ async def read_range(
     ("cursor", "kind", "inclusive"),
     [
         ("inclusive", "list", True),
+        ("next", "list", True),
         ("exclusive", "list", False),
         ("offset", "search", False),
         ("opaque", "search", False),
@@ -45,7 +46,7 @@ async def test_the_probe_finds_out_what_the_cursor_is(cursor: str, kind: str, in
     assert len(server.requests) <= 4
 
 
-@pytest.mark.parametrize("cursor", ["inclusive", "exclusive", "offset", "opaque"])
+@pytest.mark.parametrize("cursor", ["inclusive", "next", "exclusive", "offset", "opaque"])
 async def test_ranges_cover_every_record_exactly_once(cursor: str):
     server = TinyHubSpot(contacts(950), cursor)
     hubspot = HubSpot(server.send)
@@ -64,7 +65,7 @@ async def test_a_walk_that_forgot_whether_its_cursor_is_inclusive_still_reads_ev
     assert found == list(range(1051, 1301))
 
 
-@pytest.mark.parametrize("cursor", ["inclusive", "exclusive", "offset", "opaque"])
+@pytest.mark.parametrize("cursor", ["inclusive", "next", "exclusive", "offset", "opaque"])
 async def test_a_serial_walk_follows_the_cursor_as_it_is(cursor: str):
     server = TinyHubSpot(contacts(333), cursor)
     assert await read_range(HubSpot(server.send), Walk("serial"), "", "") == sorted(server.modified)

@@ -77,6 +77,7 @@ class TinyHubSpot:
             raise self.fail(400, b'{"status":"error","message":"Cannot deserialize value of type `long`"}')
         start = {
             "inclusive": lambda: [each for each in ids if each >= int(after or 0)],
+            "next": lambda: [each for each in ids if each >= int(after or 0)],
             "exclusive": lambda: [each for each in ids if each > int(after or 0)],
             "offset": lambda: ids[int(after or 0) :],
             "opaque": lambda: ids[int((after or "c0")[1:] or 0) if (after or "c0")[0] == "c" else 0 :],
@@ -90,6 +91,7 @@ class TinyHubSpot:
             position = ids.index(page[-1]) + 1
             following = {
                 "inclusive": str(page[-1] + 1),
+                "next": str(ids[min(position, len(ids) - 1)]),
                 "exclusive": str(page[-1]),
                 "offset": str(position),
                 "opaque": f"c{position}",

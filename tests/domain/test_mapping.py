@@ -114,7 +114,7 @@ def test_a_stage_nobody_lists_is_reported_and_not_guessed() -> None:
 def _agreed(properties: dict[str, str | None]) -> tuple[dict[str, object], dict[str, list[object]]]:
     mapped = Mapper(CONTACTS, LOOKUPS).map(properties)
     base, _ = agree_on_new(CONTACT, mapped)
-    return {**{name: None for name in CONTACT.fields}, **mapped.values}, json.loads(base)
+    return {**dict.fromkeys(CONTACT.fields), **mapped.values}, json.loads(base)
 
 
 def test_reading_the_same_again_changes_nothing() -> None:
@@ -145,8 +145,10 @@ def test_a_phone_they_changed_takes_its_number_along_and_one_we_changed_keeps_ou
 
 
 def test_a_field_never_agreed_on_is_adopted_filled_or_the_newer_ones_and_never_emptied() -> None:
-    row = {**{name: None for name in CONTACT.fields}, "email": "a@b.co", "phone": "1"}
-    mapped = Mapper(CONTACTS, LOOKUPS).map({"email": "a@b.co", "firstname": "Ann", "phone": None, "score": "3"})
+    row = {**dict.fromkeys(CONTACT.fields), "email": "a@b.co", "phone": "1"}
+    mapped = Mapper(CONTACTS, LOOKUPS).map(
+        {"email": "a@b.co", "firstname": "Ann", "phone": None, "score": "3"}
+    )
     filled = find_difference(CONTACT, row, {}, mapped, theirs_is_newer=True)
     assert filled.changes == {"first_name": [None, "Ann"], "lead_score": [None, 3]}
     row["first_name"] = "Anna"
@@ -166,7 +168,7 @@ def test_a_deal_that_moves_to_a_won_stage_is_won_at_its_close_date() -> None:
     before = {"dealname": "A", "pipeline": "default", "dealstage": "open", "closedate": "2024-05-01"}
     mapped = mapper.map(before)
     base, _ = agree_on_new(DEAL, mapped)
-    row = {**{name: None for name in DEAL.fields}, **mapped.values}
+    row = {**dict.fromkeys(DEAL.fields), **mapped.values}
     difference = find_difference(
         DEAL, row, json.loads(base), mapper.map({**before, "dealstage": "won"}), theirs_is_newer=True
     )

@@ -184,9 +184,7 @@ class Exchange:
         return Token(f"fresh {self.made} after {old.access_token}", "refresh", None)
 
 
-def stored(
-    db: Database, tenant_id: UUID, connection_id: UUID, exchange: Exchange | None
-) -> StoredToken:
+def stored(db: Database, tenant_id: UUID, connection_id: UUID, exchange: Exchange | None) -> StoredToken:
     return StoredToken(
         db,
         Credentials(tenant_id, connection_id),

@@ -70,7 +70,9 @@ async def start_process(
 
 
 @asynccontextmanager
-async def calling(governor: Governor, server: LimitedServer, tasks: int, seconds: float) -> AsyncGenerator[None]:
+async def calling(
+    governor: Governor, server: LimitedServer, tasks: int, seconds: float
+) -> AsyncGenerator[None]:
     end = asyncio.get_running_loop().time() + seconds
     callers = [asyncio.create_task(call_until(governor, server.port, end)) for _ in range(tasks)]
     yield
@@ -81,9 +83,7 @@ async def test_processes_together_keep_the_limit_exactly_and_use_nearly_all_of_i
     database_urls: DatabaseUrls,
 ) -> None:
     async with LimitedServer(limit=190, window=1.0).serve() as server:
-        processes = [
-            await start_process(database_urls.app, server, guess=190, seconds=4.2) for _ in range(3)
-        ]
+        processes = [await start_process(database_urls.app, server, guess=190, seconds=4.2) for _ in range(3)]
         for process in processes:
             await process.communicate()
             assert process.returncode == 0

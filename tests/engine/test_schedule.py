@@ -203,7 +203,9 @@ def test_times_follow_the_tenants_clock(cron: str, zone: str, after: str, expect
     assert found.tzinfo is UTC
 
 
-@pytest.mark.parametrize("cron", ["", "* * *", "* * * * * *", "61 * * * *", "a b c d e", "0 0 30 2 *", "@daily"])
+@pytest.mark.parametrize(
+    "cron", ["", "* * *", "* * * * * *", "61 * * * *", "a b c d e", "0 0 30 2 *", "@daily"]
+)
 def test_an_expression_that_makes_no_sense_is_refused(cron: str) -> None:
     with pytest.raises(SettingInvalid):
         next_after(cron, NOON, "UTC")

@@ -74,9 +74,7 @@ async def is_queue_empty(db: Database) -> bool:
     return depth.queued + depth.running == 0
 
 
-async def test_jobs_are_done_with_what_was_ordered(
-    db: Database, settings: Settings, tenant_id: UUID
-) -> None:
+async def test_jobs_are_done_with_what_was_ordered(db: Database, settings: Settings, tenant_id: UUID) -> None:
     connection_id = await make_connection(db, tenant_id)
     done: list[RunJob] = []
 
@@ -128,7 +126,9 @@ async def test_what_can_be_done_later_is_done_later(
         await until(lambda: is_queue_empty(db))
 
 
-@pytest.mark.parametrize("error", [TokenRejected(), Invalid("no such object"), ValueError("secret@example.com")])
+@pytest.mark.parametrize(
+    "error", [TokenRejected(), Invalid("no such object"), ValueError("secret@example.com")]
+)
 async def test_what_waiting_does_not_cure_is_tried_once_and_its_run_ends_as_failed(
     db: Database, settings: Settings, tenant_id: UUID, error: Exception
 ) -> None:
@@ -150,7 +150,9 @@ async def test_what_waiting_does_not_cure_is_tried_once_and_its_run_ends_as_fail
         await until(lambda: is_queue_empty(db))
     assert tries == 1
     async with db.statement() as conn:
-        cursor = await conn.execute("select traceback::text from jobs.pgqueuer_log where traceback is not null")
+        cursor = await conn.execute(
+            "select traceback::text from jobs.pgqueuer_log where traceback is not null"
+        )
         told = "".join(row[0] for row in await cursor.fetchall())
     assert type(error).__name__ in told
     assert "secret@example.com" not in told
@@ -167,9 +169,7 @@ async def test_a_requested_run_that_another_took_off_the_list_is_not_waited_for(
         nonlocal tries
         tries += 1
         async with db.transaction(tenant_id=tenant_id) as conn:
-            await runs.finish(
-                conn, run_id, tenant_id=tenant_id, status="cancelled", now=now(), api_calls=0
-            )
+            await runs.finish(conn, run_id, tenant_id=tenant_id, status="cancelled", now=now(), api_calls=0)
         raise Busy
 
     async with working(db, settings, run_job):

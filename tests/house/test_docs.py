@@ -1,19 +1,34 @@
-"""The documentation names every setting, command, error, state and dependency, and nothing that is not there."""
+"""The pages name every setting, command, error, state and dependency, and nothing that is not there."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import psycopg
 import pytest
 import typer
-from sources import DOCS, ROOT, name_of, page, pyproject, repository_texts, section
+from sources import (
+    DOCS,
+    ROOT,
+    modules,
+    name_of,
+    page,
+    pyproject,
+    repository_texts,
+    section,
+    strings,
+    tree_of,
+)
 
 from syncline import errors
+from syncline.actions.status import State
+from syncline.cli.entry import build_app
+from syncline.cli.exit_codes import EXIT_CODES
 from syncline.config import PREFIX, Settings, known_variables
 from syncline.store.urls import DatabaseUrls
 
@@ -26,7 +41,7 @@ def _markdown() -> list[tuple[Path, str]]:
 
 
 def test_every_setting_is_documented_and_no_other() -> None:
-    documented = set(re.findall(rf"`({PREFIX}[A-Z_]+)`", page("configuration.md")))
+    documented = set(re.findall(rf"^\| `({PREFIX}[A-Z_]+)`", page("configuration.md"), re.MULTILINE))
     assert documented == set(known_variables())
 
 
@@ -44,11 +59,24 @@ def test_every_settings_default_is_documented() -> None:
     assert missing == []
 
 
-def test_no_page_names_a_setting_that_does_not_exist() -> None:
+def test_every_setting_is_used() -> None:
+    read = {
+        node.attr
+        for path in modules()
+        if name_of(path) != "config.py"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Attribute) and "settings" in ast.unparse(node.value)
+    }
+    words = {word for path in modules() if name_of(path) != "config.py" for _, word in strings(path)}
+    assert set(Settings.model_fields) - read - words == set()
+
+
+def test_nothing_names_a_setting_that_does_not_exist() -> None:
     known = {*known_variables(), "SYNCLINE_TEST_POSTGRES"}
     found = [
         f"{name_of(path)}: {name}"
-        for path, text in _markdown()
+        for path, text in repository_texts()
+        if path.suffix in {".md", ".yaml", ".example", ".service", ""}
         for name in re.findall(rf"\b{PREFIX}[A-Z_]+[A-Z]\b", text)
         if name not in known
     ]
@@ -56,8 +84,6 @@ def test_no_page_names_a_setting_that_does_not_exist() -> None:
 
 
 def _commands() -> dict[str, click.Command]:
-    from syncline.cli import app
-
     found: dict[str, click.Command] = {}
 
     def visit(command: click.Command, name: str) -> None:
@@ -66,7 +92,7 @@ def _commands() -> dict[str, click.Command]:
             if not sub.hidden:
                 visit(sub, f"{name} {child}")
 
-    visit(typer.main.get_command(app), "syncline")
+    visit(typer.main.get_command(build_app(None, whole=True)), "syncline")
     return found
 
 
@@ -74,8 +100,7 @@ def test_every_command_and_option_is_documented() -> None:
     text = page("cli.md")
     missing: list[str] = []
     for name, command in _commands().items():
-        about = section(text, f"`{name}`" if name == "syncline" else name)
-        about = about if about is not None else section(text, f"`{name}`")
+        about = section(text, name)
         if about is None:
             missing.append(name)
             continue
@@ -104,14 +129,14 @@ def test_no_page_names_a_command_that_does_not_exist() -> None:
     assert found == []
 
 
-def test_every_error_is_documented() -> None:
-    text = page("errors.md")
-    classes = [
-        name
+def test_every_error_is_documented_with_its_exit_code() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (\d+) \| .+\|$", page("errors.md"), re.MULTILINE))
+    classes = {
+        name: value
         for name, value in inspect.getmembers(errors, inspect.isclass)
         if issubclass(value, errors.SynclineError)
-    ]
-    assert [name for name in classes if f"| `{name}`" not in text] == []
+    }
+    assert rows == {name: str(EXIT_CODES[value]) for name, value in classes.items()}
 
 
 def test_every_dependency_has_a_reason() -> None:
@@ -138,13 +163,13 @@ async def test_every_state_is_documented(database_urls: DatabaseUrls) -> None:
     rows = {match[1]: match[2] for match in re.finditer(r"^\| `([\w.]+)` \|(.+)\|$", text, re.MULTILINE)}
     async with await psycopg.AsyncConnection.connect(database_urls.superuser) as conn:
         cursor = await conn.execute(
-            "select n.nspname || '.' || t.relname, c.conname, pg_get_constraintdef(c.oid) from pg_constraint c "
+            "select n.nspname || '.' || t.relname, pg_get_constraintdef(c.oid) from pg_constraint c "
             "join pg_class t on t.oid = c.conrelid join pg_namespace n on n.oid = t.relnamespace "
             "where c.contype = 'c' and n.nspname in ('app', 'crm', 'sync') and not t.relispartition"
         )
         constraints: list[tuple[Any, ...]] = await cursor.fetchall()
     missing: list[str] = []
-    for table, _, definition in constraints:
+    for table, definition in constraints:
         listed = re.fullmatch(r"CHECK \(\((\w+) = ANY \(ARRAY\[(.+)\]\)\)\)", definition)
         if not listed:
             continue
@@ -155,6 +180,11 @@ async def test_every_state_is_documented(database_urls: DatabaseUrls) -> None:
             if f"`{state}`" not in row
         ]
     assert missing == []
+
+
+def test_every_state_of_the_status_page_is_documented() -> None:
+    text = page("concepts.md")
+    assert [state for state in get_args(State) if f"| `{state}` |" not in text] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from pathlib import Path
@@ -33,7 +32,7 @@ REGISTRIES = re.compile(
 )
 #: Folders that exist on a developer's machine only.
 PRIVATE_PLACE = re.compile(r"(?<![\w.$}-])/(?:root|work|Users|mnt|home/(?!syncline\b)\w+)/[\w.-]+")
-SECRET = re.compile(r"\bpat-(na|eu)\d-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
+SECRET = re.compile(r"\bpat-(na|eu)\d-(?!0{8})[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 
 
 def _found(pattern: re.Pattern[str], *, but: tuple[str, ...] = ()) -> list[str]:
@@ -113,4 +112,4 @@ def test_what_is_meant_to_be_run_can_be() -> None:
 
 
 def _is_executable(path: Path) -> bool:
-    return bool(os.stat(path).st_mode & stat.S_IXUSR)
+    return bool(path.stat().st_mode & stat.S_IXUSR)

@@ -9,7 +9,9 @@ from sources import modules, name_of, tree_of
 LONGEST_FUNCTION = 60
 LONGEST_FILE = 400
 #: Files beyond the usual length, up to 600 lines, and why they stay whole.
-LONGER_FILES: dict[str, str] = {}
+LONGER_FILES: dict[str, str] = {
+    "engine/quota.py": "what takes, gives back and refuses a slot is one state and changes together",
+}
 NAMES_THAT_SAY_NOTHING = {
     "utils",
     "util",
@@ -60,5 +62,7 @@ def test_every_module_is_named_for_what_it_is_about() -> None:
 
 
 def test_every_module_says_what_it_knows() -> None:
-    found = [name_of(path) for path in modules() if ast.get_docstring(tree_of(path)) is None]
+    found = [
+        name_of(path) for path in modules() if tree_of(path).body and ast.get_docstring(tree_of(path)) is None
+    ]
     assert found == []

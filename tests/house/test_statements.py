@@ -17,7 +17,7 @@ from psycopg import sql
 import syncline.store
 from syncline.domain.records import RECORD_TYPES
 from syncline.engine.associate import REFERENCES
-from syncline.store import associations, payloads, records
+from syncline.store import associations, payloads, records, removal
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +31,7 @@ STAGING = (
     payloads.CREATE_STAGING,
     associations.CREATE_STAGING,
     records.create_staging(RECORD_TYPES["contact"]),
+    removal.CREATE_STAGING,
 )
 #: What a template's placeholders stand for, by name.
 SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
@@ -46,7 +47,7 @@ SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
 #: Statements about the server itself, or about tables that belong to no tenant.
 WITHOUT_TENANT = re.compile(
     r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
-    r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema",
+    r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_|from removal_doomed group",
     re.IGNORECASE,
 )
 

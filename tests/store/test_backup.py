@@ -104,9 +104,9 @@ async def test_programs_older_than_the_server_are_named(
 
 
 async def test_restore_replaces_the_embedded_database_and_keeps_the_old_one(
-    home: Path, tmp_path: Path, postgres_bin: Path | None
+    used_home: Path, tmp_path: Path, postgres_bin: Path | None
 ):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         urls = await server.urls()
         await migrate.upgrade(urls.admin)
         await add_tenants(urls.admin, 3)
@@ -125,10 +125,10 @@ async def test_restore_replaces_the_embedded_database_and_keeps_the_old_one(
 
 
 async def test_restore_waits_for_no_other_program_but_says_who_is_in_the_way(
-    home: Path, tmp_path: Path, postgres_bin: Path | None
+    used_home: Path, tmp_path: Path, postgres_bin: Path | None
 ):
-    other = EmbeddedServer(home, postgres_bin=postgres_bin, idle_seconds=1)
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    other = EmbeddedServer(used_home, postgres_bin=postgres_bin, idle_seconds=1)
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         urls = await server.urls()
         await migrate.upgrade(urls.admin)
         await backup(urls.admin, tmp_path / "f", postgres_bin=postgres_bin)

@@ -1,4 +1,4 @@
-"""Any write to a record is logged and queued, and the set-based road leaves the rows that the triggers leave."""
+"""Any write to a record is logged and queued; the set-based road leaves the rows that the triggers leave."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 VALUES: dict[str, Value] = {
     "email": "Ann@Example.com",
     "first_name": "Ann",
-    "last_name": "O'Neil \"the\" \u00e9",
+    "last_name": 'O\'Neil "the" \u00e9',
     "phone": "+14155552671",
     "phone_e164": "+14155552671",
     "lead_score": 7,
@@ -90,9 +90,7 @@ async def _insert_by_sql(conn: Conn, tenant_id: UUID, record_id: UUID) -> None:
     )
 
 
-async def _pull(
-    db: Database, tenant_id: UUID, connection_id: UUID, write: RecordWrite
-) -> None:
+async def _pull(db: Database, tenant_id: UUID, connection_id: UUID, write: RecordWrite) -> None:
     async with db.transaction(tenant_id=tenant_id, bulk=True) as conn:
         await planner.prefer_indexes(conn)
         await records.stage(conn, CONTACT, [write])
@@ -121,7 +119,10 @@ async def test_both_roads_leave_the_same_rows(db: Database, tenant_id: UUID) -> 
     mapped = MappedRecord(dict(VALUES), {}, {}, None)
     base, changes = agree_on_new(CONTACT, mapped)
     await _pull(
-        db, tenant_id, source, RecordWrite(by_pull, "10", None, mapped.values, base, changes, "created", new_id())
+        db,
+        tenant_id,
+        source,
+        RecordWrite(by_pull, "10", None, mapped.values, base, changes, "created", new_id()),
     )
     async with db.transaction(tenant_id=tenant_id) as conn:
         await _link(conn, tenant_id, other, "21", by_pull)
@@ -224,7 +225,9 @@ async def test_archiving_restoring_and_deleting_are_named_as_such(db: Database, 
         ]
 
 
-async def test_a_number_edited_in_sql_does_not_keep_the_old_numbers_e164(db: Database, tenant_id: UUID) -> None:
+async def test_a_number_edited_in_sql_does_not_keep_the_old_numbers_e164(
+    db: Database, tenant_id: UUID
+) -> None:
     record_id = new_id()
     async with db.transaction(tenant_id=tenant_id) as conn:
         await _insert_by_sql(conn, tenant_id, record_id)

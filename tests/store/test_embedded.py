@@ -21,7 +21,8 @@ from syncline.store.accounts import Account, choose_account, run_as
 from syncline.store.binaries import find_programs
 from syncline.store.db import Database, connect
 from syncline.store.embedded import EmbeddedServer, hold_server, stop_server
-from syncline.store.home import FileLock, Home, ServerState
+from syncline.store.home import Home, ServerState
+from syncline.store.locks import FileLock
 
 pytestmark = pytest.mark.anyio
 
@@ -30,8 +31,8 @@ as_anyone_else = pytest.mark.skipif(os.geteuid() == 0, reason="root may write ev
 
 
 @pytest.fixture
-async def embedded(home: Path, postgres_bin: Path | None) -> AsyncGenerator[EmbeddedServer]:
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+async def embedded(used_home: Path, postgres_bin: Path | None) -> AsyncGenerator[EmbeddedServer]:
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         yield server
 
 
@@ -78,9 +79,9 @@ async def test_the_first_program_gets_a_server_with_all_roles(embedded: Embedded
             assert row == (role, "UTC")
 
 
-async def test_files_with_passwords_are_for_their_owner_only(embedded: EmbeddedServer, home: Path):
+async def test_files_with_passwords_are_for_their_owner_only(embedded: EmbeddedServer, used_home: Path):
     def exposed() -> list[str]:
-        folder = home / "postgres"
+        folder = used_home / "postgres"
         return [path.name for path in folder.iterdir() if path.is_file() and path.stat().st_mode & 0o077]
 
     await embedded.urls()
@@ -95,21 +96,23 @@ async def test_nobody_gets_in_without_the_password(embedded: EmbeddedServer):
         assert "wrong" not in str(caught.value)
 
 
-async def test_only_this_machine_can_connect(embedded: EmbeddedServer):
-    async with await connect((await embedded.urls()).superuser) as conn:
-        row = await (
-            await conn.execute("select current_setting('listen_addresses'), current_setting('fsync')")
-        ).fetchone()
-    assert row == ("127.0.0.1", "on")
+async def test_it_is_durable_and_only_this_machine_can_connect(home: Path, postgres_bin: Path | None):
+    asked = "select current_setting('listen_addresses'), current_setting('fsync'), current_setting('jit')"
+    async with (
+        hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server,
+        await connect((await server.urls()).superuser) as conn,
+    ):
+        row = await (await conn.execute(asked)).fetchone()
+    assert row == ("127.0.0.1", "on", "off")
 
 
 async def test_a_second_program_shares_the_server(
-    embedded: EmbeddedServer, home: Path, postgres_bin: Path | None
+    embedded: EmbeddedServer, used_home: Path, postgres_bin: Path | None
 ):
-    first = state_of(home)
-    async with hold_server(home, postgres_bin=postgres_bin) as second:
+    first = state_of(used_home)
+    async with hold_server(used_home, postgres_bin=postgres_bin) as second:
         assert await second.urls() == await embedded.urls()
-    assert state_of(home) == first
+    assert state_of(used_home) == first
 
 
 async def test_programs_that_start_at_once_share_one_server(home: Path, postgres_bin: Path | None):
@@ -132,42 +135,44 @@ async def test_programs_that_start_at_once_share_one_server(home: Path, postgres
     assert answers != {b""}
 
 
-async def test_the_server_ends_some_time_after_its_last_program(home: Path, postgres_bin: Path | None):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1):
-        state = state_of(home)
+async def test_the_server_ends_some_time_after_its_last_program(used_home: Path, postgres_bin: Path | None):
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1):
+        state = state_of(used_home)
     await until_gone(state.supervisor_pid)
     assert is_gone(state.postmaster_pid)
-    assert Home(home).read_state() is None
+    assert Home(used_home).read_state() is None
 
 
-async def test_data_and_port_are_the_same_the_next_time(home: Path, postgres_bin: Path | None):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+async def test_data_and_port_are_the_same_the_next_time(used_home: Path, postgres_bin: Path | None):
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         first = await server.urls()
         await write_note(first.admin, "kept")
-    await stop_server(home)
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    await stop_server(used_home)
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         assert await server.urls() == first
         assert await read_notes(first.admin) == ["kept"]
 
 
-async def test_a_server_in_use_is_not_stopped_unless_told_to(embedded: EmbeddedServer, home: Path):
+async def test_a_server_in_use_is_not_stopped_unless_told_to(embedded: EmbeddedServer, used_home: Path):
     with pytest.raises(Busy):
-        await stop_server(home)
-    assert await stop_server(home, even_if_used=True)
-    assert not await stop_server(home, even_if_used=True)
+        await stop_server(used_home)
+    assert await stop_server(used_home, even_if_used=True)
+    assert not await stop_server(used_home, even_if_used=True)
 
 
-async def test_a_killed_server_is_revived_with_what_was_committed(embedded: EmbeddedServer, home: Path):
+async def test_a_killed_server_is_revived_with_what_was_committed(embedded: EmbeddedServer, used_home: Path):
     await write_note((await embedded.urls()).admin, "committed")
-    killed = state_of(home).postmaster_pid
+    killed = state_of(used_home).postmaster_pid
     os.kill(killed, signal.SIGKILL)
-    await until(lambda: (state := Home(home).read_state()) is not None and state.postmaster_pid != killed)
+    await until(
+        lambda: (state := Home(used_home).read_state()) is not None and state.postmaster_pid != killed
+    )
     assert await read_notes((await embedded.urls()).admin) == ["committed"]
 
 
-async def test_a_pool_finds_the_revived_server(embedded: EmbeddedServer, home: Path):
+async def test_a_pool_finds_the_revived_server(embedded: EmbeddedServer, used_home: Path):
     async with Database.open(embedded.app_url, max_size=2) as db:
-        killed = state_of(home)
+        killed = state_of(used_home)
         os.kill(killed.supervisor_pid, signal.SIGKILL)
         os.kill(killed.postmaster_pid, signal.SIGKILL)
 
@@ -182,17 +187,19 @@ async def test_a_pool_finds_the_revived_server(embedded: EmbeddedServer, home: P
         async with asyncio.timeout(60):
             while not await answers():
                 await asyncio.sleep(0.05)
-        assert state_of(home).postmaster_pid != killed.postmaster_pid
+        assert state_of(used_home).postmaster_pid != killed.postmaster_pid
 
 
-async def test_a_killed_supervisor_costs_no_connection_and_is_replaced(embedded: EmbeddedServer, home: Path):
-    before = state_of(home)
+async def test_a_killed_supervisor_costs_no_connection_and_is_replaced(
+    embedded: EmbeddedServer, used_home: Path
+):
+    before = state_of(used_home)
     async with await connect((await embedded.urls()).app) as conn:
         os.kill(before.supervisor_pid, signal.SIGKILL)
         await until_gone(before.supervisor_pid)
         await embedded.urls()
         await conn.execute("select 1")
-    after = state_of(home)
+    after = state_of(used_home)
     assert after.postmaster_pid == before.postmaster_pid
     assert after.supervisor_pid != before.supervisor_pid
     embedded.close()
@@ -200,26 +207,45 @@ async def test_a_killed_supervisor_costs_no_connection_and_is_replaced(embedded:
     assert is_gone(after.postmaster_pid)
 
 
-async def test_everything_killed_recovers_at_the_next_start(home: Path, postgres_bin: Path | None):
+async def test_another_path_to_the_same_home_finds_the_same_server(
+    embedded: EmbeddedServer, used_home: Path, postgres_bin: Path | None
+):
+    before = state_of(used_home)
+    link = used_home.with_name("link")
+    link.symlink_to(used_home)
+    os.kill(before.supervisor_pid, signal.SIGKILL)
+    await until_gone(before.supervisor_pid)
+    async with hold_server(link, postgres_bin=postgres_bin, idle_seconds=1):
+        assert state_of(link).postmaster_pid == before.postmaster_pid
+
+
+async def test_every_process_of_the_server_guards_its_data(embedded: EmbeddedServer, used_home: Path):
+    with FileLock(used_home / "postgres/data.lock") as lock:
+        assert not lock.try_exclusive()
+        await stop_server(used_home, even_if_used=True)
+        assert lock.try_exclusive()
+
+
+async def test_everything_killed_recovers_at_the_next_start(used_home: Path, postgres_bin: Path | None):
     for text in ("a", "b"):
-        server = EmbeddedServer(home, postgres_bin=postgres_bin, idle_seconds=1)
+        server = EmbeddedServer(used_home, postgres_bin=postgres_bin, idle_seconds=1)
         await write_note((await server.start()).admin, text)
-        state = state_of(home)
+        state = state_of(used_home)
         os.kill(state.supervisor_pid, signal.SIGKILL)
         os.kill(state.postmaster_pid, signal.SIGKILL)
         for pid in (state.supervisor_pid, state.postmaster_pid):
             await until_gone(pid)
         server.close()
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as again:
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as again:
         assert await read_notes((await again.urls()).admin) == ["a", "b"]
 
 
-async def test_a_zombie_counts_as_dead(home: Path, postgres_bin: Path | None):
+async def test_a_zombie_counts_as_dead(used_home: Path, postgres_bin: Path | None):
     if not sys.platform.startswith("linux"):
         pytest.skip("needs a way to become the parent of orphans")
-    server = EmbeddedServer(home, postgres_bin=postgres_bin, idle_seconds=1)
+    server = EmbeddedServer(used_home, postgres_bin=postgres_bin, idle_seconds=1)
     await write_note((await server.start()).admin, "kept")
-    state = state_of(home)
+    state = state_of(used_home)
     become_subreaper = ctypes.CDLL(None).prctl
     become_subreaper(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: orphans become ours, and we do not reap them
     try:
@@ -234,16 +260,16 @@ async def test_a_zombie_counts_as_dead(home: Path, postgres_bin: Path | None):
 
 
 async def test_a_lock_file_that_names_a_stranger_does_not_keep_it_from_starting(
-    home: Path, postgres_bin: Path | None
+    used_home: Path, postgres_bin: Path | None
 ):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1):
-        content = (home / "postgres/data/postmaster.pid").read_text()
-    await stop_server(home)
-    stranger = subprocess.Popen(["sleep", "60"], **run_as(choose_account(home / "postgres/data")))
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1):
+        content = (used_home / "postgres/data/postmaster.pid").read_text()
+    await stop_server(used_home)
+    stranger = subprocess.Popen(["sleep", "60"], **run_as(choose_account(used_home / "postgres/data")))
     try:
         lines = content.splitlines(keepends=True)
-        (home / "postgres/data/postmaster.pid").write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
-        async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as again:
+        (used_home / "postgres/data/postmaster.pid").write_text("".join([f"{stranger.pid}\n", *lines[1:]]))
+        async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as again:
             await read_version(again)
         assert stranger.poll() is None
     finally:
@@ -280,14 +306,16 @@ async def test_a_named_folder_without_postgres_is_an_error_of_that_setting(home:
         await EmbeddedServer(home, postgres_bin=tmp_path).start()
 
 
-async def test_lost_passwords_are_named_and_the_data_is_left_alone(home: Path, postgres_bin: Path | None):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1):
+async def test_lost_passwords_are_named_and_the_data_is_left_alone(
+    used_home: Path, postgres_bin: Path | None
+):
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1):
         pass
-    await stop_server(home)
-    (home / "postgres/passwords.json").unlink()
+    await stop_server(used_home)
+    (used_home / "postgres/passwords.json").unlink()
     with pytest.raises(HomeUnusable, match=r"passwords\.json is missing"):
-        await EmbeddedServer(home, postgres_bin=postgres_bin).start()
-    assert (home / "postgres/data/PG_VERSION").is_file()
+        await EmbeddedServer(used_home, postgres_bin=postgres_bin).start()
+    assert (used_home / "postgres/data/PG_VERSION").is_file()
 
 
 async def test_a_home_that_is_a_file_is_refused(tmp_path: Path):
@@ -386,20 +414,22 @@ def make_home_of(account: Account, home: Path) -> None:
     os.chown(home, account.uid, account.gid)
 
 
-async def test_the_port_of_last_time_taken_by_another_is_left_to_him(home: Path, postgres_bin: Path | None):
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1):
-        port = state_of(home).port
-    await stop_server(home)
+async def test_the_port_of_last_time_taken_by_another_is_left_to_him(
+    used_home: Path, postgres_bin: Path | None
+):
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1):
+        port = state_of(used_home).port
+    await stop_server(used_home)
     taker = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
-    async with taker, hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    async with taker, hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         await read_version(server)
-        assert state_of(home).port != port
+        assert state_of(used_home).port != port
 
 
-async def test_state_left_by_a_killed_supervisor_is_not_believed(home: Path, postgres_bin: Path | None):
-    folder = Home(home)
+async def test_state_left_by_a_killed_supervisor_is_not_believed(used_home: Path, postgres_bin: Path | None):
+    folder = Home(used_home)
     folder.write_state(ServerState(port=1, major=18, postmaster_pid=os.getpid(), supervisor_pid=os.getpid()))
     with FileLock(folder.supervisor_lock) as lock:
         lock.write(json.dumps(os.getpid()))
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         await read_version(server)

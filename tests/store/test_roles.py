@@ -39,9 +39,9 @@ class Foreign:
 
 
 @pytest.fixture
-async def foreign(home: Path, postgres_bin: Path | None) -> AsyncGenerator[Foreign]:
+async def foreign(used_home: Path, postgres_bin: Path | None) -> AsyncGenerator[Foreign]:
     """Like Supabase: the database belongs to `postgres`, who may create roles and is no superuser."""
-    async with hold_server(home, postgres_bin=postgres_bin, idle_seconds=1) as server:
+    async with hold_server(used_home, postgres_bin=postgres_bin, idle_seconds=1) as server:
         urls = await server.urls()
         parts = parse(urls.superuser)
         theirs = Foreign(int(parts["port"]), "")
@@ -68,11 +68,14 @@ async def test_an_administrator_without_superuser_sets_everything_up(
         assert await prepare_roles(conn, reader_password="r") == []
     await migrate.upgrade(admin)
 
-    async with transaction_pooler(app) as (pooled, _), Database.open(pooled) as db:
-        async with db.transaction(tenant_id=None) as conn:
-            await require_current_schema(conn)
-            await inspect_role(conn)
-            await conn.execute("create temporary table staging (id int) on commit drop")
+    async with (
+        transaction_pooler(app) as (pooled, _),
+        Database.open(pooled) as db,
+        db.transaction(tenant_id=None) as conn,
+    ):
+        await require_current_schema(conn)
+        await inspect_role(conn)
+        await conn.execute("create temporary table staging (id int) on commit drop")
     async with await connect(admin) as conn:
         with pytest.raises(RoleUnsuitable, match="member of its owner"):
             await inspect_role(conn)
@@ -134,9 +137,9 @@ async def test_a_named_database_is_taken_and_no_server_is_started(settings: Sett
     assert not home.exists()
 
 
-async def test_without_a_named_database_the_embedded_one_is_used(home: Path, postgres_bin: Path | None):
+async def test_without_a_named_database_the_embedded_one_is_used(used_home: Path, postgres_bin: Path | None):
     async with locate_database(
-        Settings(home=home, postgres_bin=postgres_bin, postgres_idle_seconds=1)
+        Settings(home=used_home, postgres_bin=postgres_bin, postgres_idle_seconds=1)
     ) as location:
         await migrate.upgrade(await location.admin_url())
         async with Database.open(location.app_url) as db, db.transaction(tenant_id=None) as conn:

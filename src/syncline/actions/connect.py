@@ -11,13 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from syncline.actions.hub import Hub
-from syncline.actions.probe import Found, ObjectAccess, probe_objects, send_ungoverned
+from syncline.actions.probe import (
+    PATIENCE_SECONDS,
+    Found,
+    ObjectAccess,
+    govern,
+    probe_objects,
+    send_ungoverned,
+)
 from syncline.actions.schedules import put_default_schedules
 from syncline.clock import new_id, now
-from syncline.connectors.base import Connector, OAuth, Platform, Token
+from syncline.connectors.base import OAuth, Platform, Token
 from syncline.connectors.registry import get_platform, open_http
+from syncline.engine.calls import Calls, FixedToken
 from syncline.engine.remotes import Credentials, seal_credentials
-from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing, TokenRejected
+from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing
 from syncline.store import connections
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
@@ -112,18 +120,17 @@ async def _connect(hub: Hub, wish: Wish, credentials: Credentials) -> Connected:
             connection = await _insert(conn, hub, wish, platform, base_url, sealed, found)
         else:
             connection = await _renew(conn, existing, base_url, sealed, _settings(wish, platform, found))
-        await put_default_schedules(
-            conn, connection, _remote_objects(platform, names), time_zone=hub.tenant.time_zone
-        )
+        await put_default_schedules(conn, connection, _default_crons(platform, names))
     return Connected(connection, existing is not None, found)
 
 
 async def _probe(hub: Hub, platform: Platform, base_url: str, token: Token, names: Sequence[str]) -> Found:
     """Try the token on everything it will be used for. Raises what stands in the way."""
     async with open_http(platform, base_url) as http:
-        connector: Connector = platform.make(send_ungoverned(hub.db, platform, http, token), {})
-        account = await connector.check()
-        objects = await probe_objects(connector, names)
+        account = await platform.make(send_ungoverned(hub.db, platform, http, token), {}).check()
+        async with govern(hub.db, platform, account.account_id) as governor:
+            send = Calls(http, governor, FixedToken(token), give_up_after_seconds=PATIENCE_SECONDS).send
+            objects = await probe_objects(platform.make(send, {}), names)
     _require_access(objects)
     return Found(account, objects)
 
@@ -189,7 +196,7 @@ def _all_of(platform: Platform) -> list[str]:
     return [each.name for each in platform.capabilities.objects]
 
 
-def _remote_objects(platform: Platform, names: Sequence[str]) -> dict[str, str]:
+def _default_crons(platform: Platform, names: Sequence[str]) -> dict[str, str]:
     """Return each object's default schedule; a custom object goes hourly like most."""
     known = {each.name: each.default_schedule for each in platform.capabilities.objects}
     return {name: known.get(name, "0 * * * *") for name in names}

@@ -57,7 +57,7 @@ class Hub:
             yield remotes
 
     async def list_connections(self, names: Sequence[str] = ()) -> list[Connection]:
-        """Return the connections called `names`, or all of the tenant. Raises `NotFound`, saying which exist."""
+        """Return the connections called `names`, or all of the tenant. Raises `NotFound`."""
         async with self.db.transaction(tenant_id=self.tenant_id) as conn:
             found = await connections.list_all(conn, tenant_id=self.tenant_id)
         if not names:

@@ -40,6 +40,12 @@ def send_ungoverned(db: Database, platform: Platform, http: Http, token: Token |
     return Calls(http, governor, source, give_up_after_seconds=PATIENCE_SECONDS).send
 
 
+def govern(db: Database, platform: Platform, account_id: str) -> Governor:
+    """Return the governor of an account, to be used with `async with`."""
+    capabilities = platform.capabilities
+    return Governor(db, platform=capabilities.platform, account_id=account_id, quotas=capabilities.quotas)
+
+
 async def probe_objects(connector: Connector, names: Sequence[str]) -> list[ObjectAccess]:
     """Try to read each object's definitions and count. Raises only what concerns the whole connection.
 

@@ -1,4 +1,4 @@
-"""The installation's key, which seals CRM credentials: where it lies, and making one. Opens nothing with it."""
+"""The installation's key, which seals CRM credentials: where it lies, and making one."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def make_key_file(home: Path) -> str:
         unfinished.unlink()
     except OSError as exc:
         raise HomeUnusable(
-            f"{path} cannot be written ({exc.strerror}). Set SYNCLINE_HOME to a folder of your own or correct "
-            "its permissions."
+            f"{path} cannot be written ({exc.strerror}). Set SYNCLINE_HOME to a folder of your own or "
+            "correct its permissions."
         ) from exc
     return _read(path)
 
@@ -82,5 +82,6 @@ def _read(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as exc:
         reason = exc.strerror if isinstance(exc, OSError) else "it is not text"
         raise SettingInvalid(
-            f"The key file {path} cannot be read ({reason}). Correct its permissions, or set SYNCLINE_SECRET_KEY."
+            f"The key file {path} cannot be read ({reason}). Correct its permissions, or set "
+            "SYNCLINE_SECRET_KEY."
         ) from exc

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from syncline.actions.secret_key import find_keys, key_file, make_key_file
 from syncline.config import Settings
 from syncline.domain.sealing import new_key
-from syncline.errors import SettingInvalid
+from syncline.errors import Invalid, SettingInvalid
 from syncline.store import migrate
 from syncline.store.db import connect, list_revisions
+from syncline.store.embedded import stop_server
 from syncline.store.location import Location, locate_database
 from syncline.store.roles import APP, OWNER, READER, inspect_role, prepare_roles, roles_sql
 from syncline.store.urls import describe, parse
@@ -138,3 +139,12 @@ def _name(location: Location, url: str) -> str:
         return describe(url)
     except SettingInvalid:
         return "the database"
+
+
+async def stop_embedded(settings: Settings, *, force: bool) -> bool:
+    """Stop the embedded Postgres; False when it was not running. Raises `Busy` while programs use it."""
+    if settings.database_url is not None:
+        raise Invalid("SYNCLINE_DATABASE_URL names a server of your own, which is not ours to stop.")
+    if not (settings.home / "postgres").is_dir():
+        return False
+    return await stop_server(settings.home, even_if_used=force)

@@ -24,11 +24,12 @@ class RecordType:
     #: The field by which a record that is new to a connection is recognised among existing ones, as
     #: (column compared, field it is computed from).
     identity: tuple[str, str] | None = None
+    #: Fields that the change log and the merge know: all but the derived ones.
+    content: tuple[str, ...] = field(init=False)
 
-    @property
-    def content(self) -> tuple[str, ...]:
-        """Fields that the change log and the merge know."""
-        return tuple(name for name in self.fields if name not in self.derived)
+    def __post_init__(self) -> None:
+        content = tuple(name for name in self.fields if name not in self.derived)
+        object.__setattr__(self, "content", content)
 
 
 OWNER = RecordType(

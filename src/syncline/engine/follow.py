@@ -7,7 +7,7 @@ from functools import partial
 from syncline.clock import from_ms, now, to_ms
 from syncline.connectors.base import Connector
 from syncline.engine.prepare import list_unreadable, prepare_page
-from syncline.engine.write import CHUNK_ROWS, Target
+from syncline.engine.write import Target
 from syncline.store import cursors
 from syncline.store.db import Conn
 
@@ -51,9 +51,9 @@ class Follower:
             self.touched.extend(record.remote_id for record in records)
             if page.complete_to_ms is not None:
                 watermark_ms = max(watermark_ms, page.complete_to_ms)
-            for start in range(0, max(1, len(records)), CHUNK_ROWS):
+            for start in range(0, max(1, len(records)), target.chunk_rows):
                 await target.commit(
-                    records[start : start + CHUNK_ROWS],
+                    records[start : start + target.chunk_rows],
                     list_unreadable(page) if start == 0 else (),
                     also=partial(self._advance, kind=kind, watermark_ms=watermark_ms),
                 )

@@ -13,7 +13,7 @@ from syncline.domain.mapping import FieldMap, Lookups, ObjectMap
 from syncline.domain.values import CONVERTERS, Unreadable
 from syncline.engine.lookups import load_lookups
 from syncline.engine.write import Target
-from syncline.store import cursors, history, payloads, runs
+from syncline.store import cursors, history, payloads, planner, runs
 from syncline.store.history import PastValue
 
 #: Record type → fields with a past, each as (field, names it has in the change log).
@@ -27,7 +27,7 @@ TRACKED: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     },
 }
 _KIND = "history"
-#: HubSpot and its like give fewer records a call with history than without.
+#: A call gives fewer records with history than without.
 _BATCH = 50
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -74,6 +74,7 @@ async def _read_batch(
     found = await connector.read_history(target.object_name, remote_ids, [each.property for each in fields])
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         await target.prove_lease(conn)
+        await planner.prefer_indexes(conn)
         records = await history.list_record_ids(conn, remote_ids, **target.object_keys)
         rows = [
             row

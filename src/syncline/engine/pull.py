@@ -16,6 +16,7 @@ from uuid import UUID
 import structlog
 
 from syncline.clock import now
+from syncline.config import Settings
 from syncline.connectors.base import RemoteObject
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.readings import READINGS, find_reading
@@ -46,7 +47,7 @@ class Order:
     stop: asyncio.Event | None = None
 
 
-async def pull(db: Database, remote: Remote, order: Order, *, lease_seconds: float) -> Run:
+async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -> Run:
     """Run an order to its end and return the run as written down.
 
     Raises `Busy` when another worker is at it (a run that was asked for stays pending), and after writing
@@ -56,14 +57,19 @@ async def pull(db: Database, remote: Remote, order: Order, *, lease_seconds: flo
     async with AsyncExitStack() as stack:
         try:
             lease = await stack.enter_async_context(
-                hold_lease(db, **remote.keys, purpose=lease_purpose(order.object_name), seconds=lease_seconds)
+                hold_lease(
+                    db,
+                    **remote.keys,
+                    purpose=lease_purpose(order.object_name),
+                    seconds=settings.lease_seconds,
+                )
             )
         except Busy:
             raise Busy(
                 f"{order.object_name} of {remote.name} is being synced by another process. Wait for it, or "
                 "see `syncline status`."
             ) from None
-        target = await _begin(db, remote, order, reading.remote_object, lease)
+        target = await _begin(db, remote, order, reading.remote_object, lease, settings)
         log = _log.bind(run=str(target.run_id), object=order.object_name, connection=remote.name)
         try:
             await reading.read(target, remote, full=order.full)
@@ -76,7 +82,7 @@ async def pull(db: Database, remote: Remote, order: Order, *, lease_seconds: flo
 
 
 async def _begin(
-    db: Database, remote: Remote, order: Order, remote_object: RemoteObject, lease: Lease
+    db: Database, remote: Remote, order: Order, remote_object: RemoteObject, lease: Lease, settings: Settings
 ) -> Target:
     keys = remote.keys
     async with db.transaction(tenant_id=remote.tenant_id) as conn:
@@ -110,6 +116,8 @@ async def _begin(
         count_calls=remote.count_calls,
         parked_ids={each.remote_id for each in known},
         stop=order.stop,
+        chunk_rows=settings.chunk_rows,
+        writers=settings.writers,
     )
     if order.on_progress is not None:
         notify = order.on_progress

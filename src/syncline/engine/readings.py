@@ -17,7 +17,7 @@ from syncline.engine.remotes import Remote
 from syncline.engine.walk import KIND as BACKFILL
 from syncline.engine.walk import Backfill
 from syncline.engine.write import Target
-from syncline.store import calls, cursors, definitions, payloads, runs
+from syncline.store import calls, cursors, definitions, payloads, planner, runs
 from syncline.store.db import Conn
 
 #: Readings that are no objects of a CRM, in the order in which they follow the objects.
@@ -110,6 +110,8 @@ class Records:
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 await begin_following(conn, target, crm_now_ms)
         await Backfill(target, remote.connector, properties).run()
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            await planner.refresh_statistics(conn)
 
     async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> None:
         if touched and len(touched) <= _ASSOCIATE_AT_MOST:
@@ -123,6 +125,7 @@ class Records:
         if not (counts.created or counts.updated or counts.archived):
             return
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            await planner.prefer_indexes(conn)
             await calls.join_by_phone(
                 conn,
                 tenant_id=target.tenant_id,
@@ -172,5 +175,6 @@ class FieldHistory:
             if mapping is None:
                 continue
             target.remote_object = remote_object
+            target.table = payloads.table_of(remote.platform_name, remote_object.name)
             await history.read_history(target, remote.connector, mapping, full=full)
             target.on_progress()

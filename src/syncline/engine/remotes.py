@@ -16,7 +16,14 @@ from syncline.connectors.http import Http
 from syncline.connectors.registry import get_platform, open_http
 from syncline.domain.mapping import ObjectMap
 from syncline.domain.sealing import Vault
-from syncline.engine.calls import CallCounts, Calls, FixedToken, StoredToken, TokenSource
+from syncline.engine.calls import (
+    GIVE_UP_AFTER_SECONDS,
+    CallCounts,
+    Calls,
+    FixedToken,
+    StoredToken,
+    TokenSource,
+)
 from syncline.engine.quota import Governors
 from syncline.errors import PauseConnection, TokenRejected
 from syncline.store import connections
@@ -123,7 +130,13 @@ class Remotes:
         for http in self._https.values():
             await http.aclose()
 
-    def open(self, connection: Connection, *, spends_reserve: bool = False) -> Remote:
+    def open(
+        self,
+        connection: Connection,
+        *,
+        spends_reserve: bool = False,
+        give_up_after_seconds: float = GIVE_UP_AFTER_SECONDS,
+    ) -> Remote:
         """Make a connection ready for one run. Raises `PauseConnection` while it is paused."""
         if connection.status == "paused":
             raise PauseConnection(
@@ -140,6 +153,7 @@ class Remotes:
             self._token_source(platform, connection),
             counts=counts,
             spends_reserve=spends_reserve,
+            give_up_after_seconds=give_up_after_seconds,
         )
         settings = {name: str(value) for name, value in connection.settings.items()}
         return Remote(connection, platform, platform.make(calls.send, settings), counts)

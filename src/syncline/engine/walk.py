@@ -13,7 +13,7 @@ from functools import partial
 from syncline.clock import now
 from syncline.connectors.base import Connector, Page, Walk
 from syncline.engine.prepare import Prepared, list_unreadable, prepare_page
-from syncline.engine.write import CHUNK_BYTES, CHUNK_ROWS, Target
+from syncline.engine.write import CHUNK_BYTES, Target
 from syncline.store import cursors
 from syncline.store.db import Conn
 from syncline.store.parked import Parked
@@ -21,8 +21,7 @@ from syncline.store.parked import Parked
 KIND = "backfill"
 #: Ranges walked at once. At 150 ms a call, 190 calls in 10 s need three; more shorten the tail.
 WALKERS = 8
-WRITERS = 2
-#: Pages a writer lets wait before the walkers pause: 20 pages are one chunk.
+#: Pages a writer lets wait before the walkers pause: 20 pages of 100 are one chunk.
 _WAITING_PAGES = 20
 #: A range with fewer expected records than this is not worth another call's overshoot.
 _SMALLEST_SPLIT = 300
@@ -71,9 +70,8 @@ class _Batch:
         self.cursors[delivery.part] = (delivery.after, delivery.done)
         self.size += sum(len(record.payload) for record in delivery.records)
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.records) >= CHUNK_ROWS or self.size >= CHUNK_BYTES
+    def is_full(self, chunk_rows: int) -> bool:
+        return len(self.records) >= chunk_rows or self.size >= CHUNK_BYTES
 
 
 class Backfill:
@@ -90,7 +88,7 @@ class Backfill:
     async def run(self) -> None:
         """Read everything. Raises what the connector raises; what was committed stays."""
         await self._prepare()
-        self._queues = [asyncio.Queue(_WAITING_PAGES) for _ in range(WRITERS)]
+        self._queues = [asyncio.Queue(_WAITING_PAGES) for _ in range(self._target.writers)]
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(self._write(queue)) for queue in self._queues]
             async with asyncio.TaskGroup() as walking:
@@ -187,7 +185,7 @@ class Backfill:
             target.object_name, self._properties, self._walk, mine.after, mine.until
         )
         delivery = self._deliver(mine, page)
-        await self._queues[mine.part % WRITERS].put(delivery)
+        await self._queues[mine.part % self._target.writers].put(delivery)
 
     def _deliver(self, mine: IdRange, page: Page) -> _Delivery:
         records = prepare_page(page, self._target.mapper)
@@ -208,7 +206,7 @@ class Backfill:
         batch = _Batch()
         while (delivery := await queue.get()) is not None:
             batch.add(delivery)
-            if batch.is_full:
+            if batch.is_full(self._target.chunk_rows):
                 await self._commit(batch)
                 batch = _Batch()
         if batch.cursors:

@@ -27,9 +27,7 @@ from syncline.store.payloads import KnownPayload, NewPayload, Table
 from syncline.store.records import ExistingRecord, RecordWrite
 from syncline.store.runs import RunCounts
 
-#: A chunk is closed at whichever comes first. Below 1,000 rows each statement's fixed cost shows;
-#: above 2,000 only the memory grows.
-CHUNK_ROWS = 2000
+#: A chunk is closed at this size if it has not reached its number of rows before.
 CHUNK_BYTES = 5_000_000
 
 #: Something that has to commit with a chunk, such as its cursor.
@@ -61,6 +59,9 @@ class Target:
     examples: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     on_progress: Callable[[], None] = lambda: None
     stop: asyncio.Event | None = None
+    #: Below 1,000 rows each statement's fixed cost shows; above 2,000 only the memory grows.
+    chunk_rows: int = 2000
+    writers: int = 2
 
     @property
     def object_name(self) -> str:

@@ -48,34 +48,48 @@ def choose_account(data: Path) -> Account | None:
     if os.geteuid() != 0:
         return None
     if data.is_dir() and data.stat().st_uid != 0:
-        return _by_uid(data.stat().st_uid, data.stat().st_gid)
-    for name in _PREFERRED:
-        account = _find(name)
-        if account is not None:
-            return account
-    account = _create(_PREFERRED[0]) or _find("nobody")
+        account = _by_uid(data.stat().st_uid, data.stat().st_gid)
+    else:
+        found = (_find(name) for name in _PREFERRED)
+        account = next((each for each in found if each), None) or _create(_PREFERRED[0]) or _find("nobody")
     if account is None:
         raise HomeUnusable(
             "Postgres cannot run as root and no other OS account was found. "
             "Run Syncline as a plain user, or create one: useradd --system syncline."
         )
+    _require_switch(account)
     return account
 
 
 def require_reachable(folder: Path, account: Account) -> None:
     """Raise `HomeUnusable` unless `account` can enter `folder`. Permissions are never widened here."""
-    answer = subprocess.run(  # noqa: S603 - a fixed command; the folder is an argument, not shell text
-        ["/bin/sh", "-c", 'cd -- "$1"', "sh", str(folder)],
+    if not _can(account, 'cd -- "$1"', str(folder)):
+        raise HomeUnusable(
+            f"Postgres runs as the OS user {account.name}, who may not enter {folder}. Set SYNCLINE_HOME to "
+            "a folder that this user may enter, such as /var/lib/syncline, or run Syncline as a plain user."
+        )
+
+
+def _require_switch(account: Account) -> None:
+    try:
+        _can(account, ":")
+    except (OSError, subprocess.SubprocessError) as exc:
+        raise HomeUnusable(
+            f"Postgres cannot run as root, and this root may not start it as {account.name} ({exc}). "
+            "Run Syncline as a plain user, or give the container the capabilities SETUID and SETGID."
+        ) from exc
+
+
+def _can(account: Account, script: str, *arguments: str) -> bool:
+    """Tell whether a line of shell succeeds as `account`."""
+    answer = subprocess.run(  # noqa: S603 - fixed scripts; what varies is an argument, not shell text
+        ["/bin/sh", "-c", script, "sh", *arguments],
         capture_output=True,
         check=False,
         cwd="/",
         **run_as(account),
     )
-    if answer.returncode != 0:
-        raise HomeUnusable(
-            f"Postgres runs as the OS user {account.name}, who may not enter {folder}. Set SYNCLINE_HOME to "
-            "a folder that this user may enter, such as /var/lib/syncline, or run Syncline as a plain user."
-        )
+    return answer.returncode == 0
 
 
 def _find(name: str) -> Account | None:

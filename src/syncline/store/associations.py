@@ -47,6 +47,8 @@ create temp table pull_associations (
 ) on commit drop
 """
 COPY_STAGING = "copy pull_associations from stdin"
+# What was read is compared with what is stored by looking up, never by scanning one for each of the other.
+INDEX_STAGING = "create index on pull_associations (from_id, to_id, type_id)"
 
 REMOVE_ABSENT = """
 delete from raw.associations a
@@ -97,6 +99,7 @@ async def replace(
     async with conn.cursor() as cursor, cursor.copy(COPY_STAGING) as copy:
         for row in rows:
             await copy.write_row((row.from_id, row.to_id, row.type_id, row.type, row.category, row.label))
+    await conn.execute(INDEX_STAGING)
     values = {**pair.parameters(), "from_ids": list(from_ids), "now": now}
     removed = await conn.execute(REMOVE_ABSENT, values, prepare=False)
     lost = {str(row[0]) for row in await removed.fetchall()}

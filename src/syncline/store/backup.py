@@ -122,13 +122,17 @@ async def restore_embedded(
     return restored
 
 
+_ONE_MOMENT = "set transaction isolation level repeatable read, read only"
+_EXPORT_SNAPSHOT = "select pg_catalog.pg_export_snapshot()"
+
+
 @asynccontextmanager
 async def _snapshot(url: str) -> AsyncGenerator[tuple[Conn, str]]:
     async with await connect(url, application_name="syncline backup") as conn, conn.transaction():
-        await conn.execute("set transaction isolation level repeatable read, read only")
+        await conn.execute(_ONE_MOMENT)
         await require_roles(conn)
         await conn.execute(_AS_OWNER)
-        row = await (await conn.execute("select pg_catalog.pg_export_snapshot()")).fetchone()
+        row = await (await conn.execute(_EXPORT_SNAPSHOT)).fetchone()
         yield conn, str(row[0]) if row else ""
 
 

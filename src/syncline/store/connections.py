@@ -200,3 +200,31 @@ async def count_active(conn: Conn, *, tenant_id: UUID) -> int:
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(COUNT_ACTIVE, {"tenant_id": tenant_id})
         return await cursor.fetchone() or 0
+
+
+CHANGE_PLACE = """
+update sync.connections set base_url = %(base_url)s, settings = settings || %(settings)s, updated_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s
+"""
+
+
+async def change_place(
+    conn: Conn,
+    connection_id: UUID,
+    base_url: str,
+    settings: dict[str, Any],
+    *,
+    tenant_id: UUID,
+    now: datetime,
+) -> None:
+    """Set where the CRM is reached, and the settings that are named; others stay."""
+    await conn.execute(
+        CHANGE_PLACE,
+        {
+            "tenant_id": tenant_id,
+            "id": connection_id,
+            "base_url": base_url,
+            "settings": Jsonb(settings),
+            "now": now,
+        },
+    )

@@ -20,8 +20,9 @@ from types import MappingProxyType
 
 from syncline import errors
 from syncline.errors import Busy, HomeUnusable
-from syncline.store.home import DATABASE, FileLock, Home, ServerState
+from syncline.store.home import DATABASE, Home, ServerState
 from syncline.store.launcher import SUPERUSER, is_alive
+from syncline.store.locks import FileLock
 from syncline.store.roles import APP, OWNER, READER
 from syncline.store.urls import DatabaseUrls, make_url
 

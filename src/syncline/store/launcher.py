@@ -23,6 +23,7 @@ import psutil
 from syncline.errors import HomeUnusable
 from syncline.store.accounts import Account, require_reachable, run_as
 from syncline.store.binaries import Programs
+from syncline.store.locks import FileLock
 
 #: The superuser that `create` makes; people and programs use the roles of `store.roles`.
 SUPERUSER = "syncline_admin"
@@ -94,7 +95,7 @@ class Cluster:
         self.data = folder / "data"
         self.log = folder / "server.log"
         # Shows in the title of each process of this server, so that they can be found without its files.
-        self.tag = "syncline-" + hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12]
+        self.tag = "syncline-" + hashlib.sha256(os.fsencode(self.data.resolve())).hexdigest()[:12]
 
     def exists(self) -> bool:
         return (self.data / "PG_VERSION").is_file()
@@ -126,17 +127,17 @@ class Cluster:
         Raises `HomeUnusable` when it does not start; the message ends with the last line of its log.
         """
         self._require_reachable()
-        self._clear_leftovers()
         if self.log.exists() and self.log.stat().st_size > _LOG_LIMIT_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         chosen = {**SERVER_SETTINGS, **(settings or {}), "port": str(port), "cluster_name": self.tag}
         command = [self.programs.path("postgres"), "-D", str(self.data)]
         for name, value in chosen.items():
             command += ["-c", f"{name}={value}"]
-        with self.log.open("ab") as log:
+        with FileLock(self.folder / "data.lock") as lock, self.log.open("ab") as log:
+            self._clear_leftovers(lock)
             self.log.chmod(0o600)
             beginning = log.tell()
-            child = self._spawn(command, log.fileno())
+            child = self._spawn(command, log.fileno(), lock.fileno())
         while not self._is_ready(child.pid):
             if child.poll() is not None:
                 return self._explain_failure(beginning)
@@ -177,7 +178,7 @@ class Cluster:
                 f"{_last_complaint(lines)}. Free space there or choose another SYNCLINE_HOME."
             )
 
-    def _spawn(self, command: list[str], log: int) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str], log: int, lock: int) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(  # noqa: S603 - programs we chose
                 command,
@@ -189,6 +190,7 @@ class Cluster:
                 env=_environment(),
                 # Ctrl-C in the terminal is for the program in front, not for the server.
                 start_new_session=True,
+                pass_fds=(lock,),
                 **run_as(self.account),
             )
         except (OSError, subprocess.SubprocessError) as exc:
@@ -216,26 +218,29 @@ class Cluster:
         except FileNotFoundError:
             return []
 
-    def _clear_leftovers(self) -> None:
-        """Remove what a killed server left, once nothing of it runs any more.
+    def _clear_leftovers(self, lock: FileLock) -> None:
+        """Wait until nothing of a killed server runs any more, take `lock`, and remove its lock file.
 
         Postgres itself refuses to start while the process id in its lock file exists: as a zombie, or
-        reused by a stranger. Its second check, shared memory that orphaned backends still use, is kept
-        by waiting here for every process that bears this cluster's tag.
+        reused by a stranger. What that check is for is done here by `lock`, which every process of the
+        server inherits, and which the kernel drops with the last of them, whoever sees them or not.
         """
-        living = self._living_pids()
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            deadline = time.monotonic() + _ORPHANS_SECONDS
+            living = self._living_pids()
+            if not living and number != signal.SIGINT:
+                break  # whoever holds the lock cannot be seen from here, let alone be ended
             for pid in living:
                 _send(pid, number)
-            while living and time.monotonic() < deadline:
+            deadline = time.monotonic() + _ORPHANS_SECONDS
+            while time.monotonic() < deadline:
+                if not self._living_pids() and lock.try_exclusive():
+                    (self.data / "postmaster.pid").unlink(missing_ok=True)
+                    return
                 time.sleep(0.02)
-                living = self._living_pids()
-        if living:
-            raise HomeUnusable(
-                f"Processes of an earlier Postgres in {self.folder} cannot be ended: {sorted(living)}."
-            )
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        raise HomeUnusable(
+            f"Another Postgres still uses the data in {self.folder} and cannot be ended from here. "
+            "Stop it first; it may run in another container."
+        )
 
     def _living_pids(self) -> set[int]:
         found: set[int] = set()

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import LiteralString
 
 import psycopg
 import sqlalchemy as sa
@@ -32,18 +33,15 @@ _DDL_PATIENCE_SECONDS = 10
 #: Alembic's `op` and `context` are one per process.
 _alembic = threading.Lock()
 
-_VERSION_TABLE = """
-create table if not exists app.alembic_version (
-  version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num)
+_HEADER: tuple[LiteralString, ...] = (
+    "-- Run this with ON_ERROR_STOP set, in psql.",
+    "set role {owner};",
+    "create schema if not exists app;",
 )
-"""
-_HEADER = sql.SQL(
-    "-- Run this with ON_ERROR_STOP set, in psql.\nset role {owner};\ncreate schema if not exists app;\n"
-)
-_FOOTER = sql.SQL(
-    "grant usage on schema app to {app}, {reader};\n"
-    "grant select on app.alembic_version to {app}, {reader};\n"
-    "reset role;\n"
+_FOOTER: tuple[LiteralString, ...] = (
+    "grant usage on schema app to {app}, {reader};",
+    "grant select on app.alembic_version to {app}, {reader};",
+    "reset role;",
 )
 
 
@@ -112,7 +110,8 @@ def offline_sql(*, start: str = "base", target: str = "head", versions: Path = V
     config.output_buffer = io.StringIO()
     with _alembic:
         command.upgrade(config, f"{start}:{target}", sql=True)
-    return f"{_compose(_HEADER)}\n{config.output_buffer.getvalue()}\n{_compose(_FOOTER)}"
+    lines = [*map(_compose, _HEADER), config.output_buffer.getvalue(), *map(_compose, _FOOTER)]
+    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def _run(work: _Work) -> None:
     if uses_transaction_pooler(work.admin_url):
         raise DatabaseUnsuitable(
             "Migrations cannot run through a transaction-mode pooler. Let SYNCLINE_ADMIN_DATABASE_URL name "
-            "the direct or session-mode address."
+            "the direct or session-mode address; if it does, add ?pool_mode=session to it."
         )
     engine = sa.create_engine(
         "postgresql+psycopg://",
@@ -150,19 +149,25 @@ def _run(work: _Work) -> None:
         engine.dispose()
 
 
+_PREPARE: tuple[LiteralString, ...] = (
+    "set lock_timeout = {patience}",
+    "select pg_catalog.pg_advisory_lock({lock})",
+    "set lock_timeout = {ddl_patience}",
+    "set role {owner}",
+    "create schema if not exists app",
+    """
+create table if not exists app.alembic_version (
+  version_num varchar(32) not null, constraint alembic_version_pkc primary key (version_num)
+)""",
+    "grant usage on schema app to {app}, {reader}",
+    "grant select on app.alembic_version to {app}, {reader}",
+)
+
+
 def _prepare(connection: sa.Connection, patience_seconds: float) -> None:
     """Take the lock, become the owner and make the version table, which the application may read."""
-    for statement in (
-        f"set lock_timeout = {round(patience_seconds * 1000)}",
-        f"select pg_advisory_lock({_LOCK})",
-        f"set lock_timeout = {round(min(patience_seconds, _DDL_PATIENCE_SECONDS) * 1000)}",
-        f"set role {OWNER}",
-        "create schema if not exists app",
-        _VERSION_TABLE,
-        f"grant usage on schema app to {APP}, {READER}",
-        f"grant select on app.alembic_version to {APP}, {READER}",
-    ):
-        connection.exec_driver_sql(statement)
+    for statement in _PREPARE:
+        connection.exec_driver_sql(_compose(statement, patience_seconds))
     connection.commit()
 
 
@@ -199,6 +204,13 @@ def _explain(exc: DBAPIError) -> BaseException:
     return cause or exc
 
 
-def _compose(statement: sql.SQL) -> str:
-    names = {"owner": OWNER, "app": APP, "reader": READER}
-    return statement.format(**{k: sql.Identifier(v) for k, v in names.items()}).as_string()
+def _compose(statement: LiteralString, patience_seconds: float = 0) -> str:
+    values: dict[str, sql.Composable] = {
+        "owner": sql.Identifier(OWNER),
+        "app": sql.Identifier(APP),
+        "reader": sql.Identifier(READER),
+        "lock": sql.Literal(_LOCK),
+        "patience": sql.Literal(round(patience_seconds * 1000)),
+        "ddl_patience": sql.Literal(round(min(patience_seconds, _DDL_PATIENCE_SECONDS) * 1000)),
+    }
+    return sql.SQL(statement).format(**values).as_string()

@@ -13,7 +13,6 @@ from psycopg.rows import class_row, scalar_row
 
 from syncline.store.db import Conn
 
-
 #: The name of a raw table, quoted for use in a statement.
 Table: TypeAlias = sql.Identifier
 

@@ -18,3 +18,15 @@ async def prefer_indexes(conn: Conn) -> None:
     """Plan by indexes until the transaction ends, and forget plans made when tables were empty."""
     await conn.execute(FORGET_PLANS, prepare=False)
     await conn.execute(PREFER_INDEXES, prepare=False)
+
+
+REFRESH_STATISTICS = "select app.refresh_statistics()"
+
+
+async def refresh_statistics(conn: Conn) -> None:
+    """Let Postgres look at tables that have grown by half since it last did; in a transaction of its own.
+
+    Until autovacuum comes round, a freshly loaded table counts as empty: joining 29,000 contacts to 2,000
+    calls took 15 s then, and 25 ms afterwards.
+    """
+    await conn.execute(REFRESH_STATISTICS)

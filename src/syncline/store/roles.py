@@ -35,8 +35,9 @@ _GRANTS: tuple[LiteralString, ...] = (
 )
 
 _MISSING_ROLES = """
-select name from unnest(%(names)s::text[]) as name
+select name from unnest(%(names)s::text[]) with ordinality as wanted (name, position)
 where not exists (select from pg_catalog.pg_roles where rolname = name)
+order by position
 """
 
 
@@ -73,7 +74,7 @@ async def create_roles(
     passwords = {OWNER: owner_password, APP: app_password, READER: reader_password}
     try:
         async with conn.transaction():
-            await conn.execute("select pg_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})
+            await _lock(conn)
             cursor = await conn.execute(_MISSING_ROLES, {"names": list(_ROLES)})
             missing = [str(row[0]) for row in await cursor.fetchall()]
             for name in missing:
@@ -90,7 +91,7 @@ async def admit_roles(conn: AsyncConnection[Any]) -> None:
     """Let the roles into the database of `conn`. Idempotent. See `prepare_roles`."""
     try:
         async with conn.transaction():
-            await conn.execute("select pg_advisory_xact_lock(%(lock)s)", {"lock": _LOCK})
+            await _lock(conn)
             for statement in _GRANTS:
                 await conn.execute(_compose(statement, conn.info.dbname))
     except errors.InsufficientPrivilege as exc:
@@ -144,6 +145,13 @@ async def inspect_role(conn: AsyncConnection[Any]) -> None:
         f"The role {conn.info.user} {reason}, so row-level security would not hold it. "
         f"Let SYNCLINE_DATABASE_URL log in as {APP}; `syncline init` creates that role."
     )
+
+
+_LOCK_ROLES = "select pg_catalog.pg_advisory_xact_lock(%(lock)s)"
+
+
+async def _lock(conn: AsyncConnection[Any]) -> None:
+    await conn.execute(_LOCK_ROLES, {"lock": _LOCK})
 
 
 def _create_statement(name: str) -> sql.Composed:

@@ -22,8 +22,9 @@ from psycopg import sql
 from syncline.errors import HomeUnusable, SynclineError
 from syncline.store.accounts import choose_account
 from syncline.store.binaries import find_programs
-from syncline.store.home import DATABASE, FileLock, Home, ServerState
+from syncline.store.home import DATABASE, Home, ServerState
 from syncline.store.launcher import SUPERUSER, Cluster, Postmaster, free_port
+from syncline.store.locks import FileLock
 from syncline.store.roles import APP, OWNER, READER, admit_roles, create_roles
 from syncline.store.urls import make_url
 

@@ -33,7 +33,7 @@ _VALUES = re.compile(r"\"[^\"]*\"|'[^']*'|\[[^\]]*\]|\S+@\S+|\+?\d[\d .-]{4,}|ht
 
 
 class RouteUnknown(NotFound):
-    """HubSpot does not know this path at all: the API's version is not the one expected."""
+    """HubSpot does not know this path, or not under this version of its API."""
 
 
 class Failure(msgspec.Struct, rename="camel"):
@@ -61,9 +61,9 @@ def explain_failure(status: int, headers: Mapping[str, str], body: bytes) -> Syn
         seconds = _seconds(headers.get("retry-after")) or _PAUSES.get(status)
         return Unavailable(f"HubSpot cannot answer now (HTTP {status}).", after_seconds=seconds)
     if status == 404:
-        if failure is None or (failure.message is None and failure.category is None):
-            return RouteUnknown(None)
-        return NotFound("HubSpot has no such thing (HTTP 404).")
+        # What HubSpot looked for and did not find has a category; a path it does not know has none.
+        kind = NotFound if failure is not None and failure.category else RouteUnknown
+        return kind("HubSpot has no such thing (HTTP 404).")
     return _refused(status, failure or Failure())
 
 

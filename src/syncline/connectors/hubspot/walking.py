@@ -51,9 +51,7 @@ async def plan_walk(api: Api, object_name: str) -> Walk:
 async def _probe_cursor(api: Api, object_name: str, start: Records, ids: list[int], last: int) -> bool | None:
     """Tell whether the list's cursor is a record id, and one that is delivered too; None if it is no id."""
     cursor = start.after or ""
-    if not cursor.isdigit() or len(ids) < 2 or not _ascends(ids):
-        return None
-    if int(cursor) not in (ids[-1], ids[-1] + 1):
+    if len(ids) < 2 or not _ascends(ids) or not cursor.isdigit() or int(cursor) < ids[-1]:
         return None
     try:
         near = _ids(await list_ids(api, object_name, str(ids[-2]), limit=_PROBE))

@@ -91,7 +91,9 @@ def _meeting(draft: Draft, contact: Record | None, at_ms: int) -> Properties:
         "hs_meeting_body": "<p>Agenda to follow.</p>",
         "hs_meeting_start_time": iso(at_ms),
         "hs_meeting_end_time": iso(at_ms + rng.choice((900_000, 1_800_000, 3_600_000))),
-        "hs_meeting_location": rng.choice(("Video call", f"Office of {contact.own['firstname']}" if contact else "", "Phone"))
+        "hs_meeting_location": rng.choice(
+            ("Video call", f"Office of {contact.own['firstname']}" if contact else "", "Phone")
+        )
         or None,
         "hs_meeting_outcome": rng.choice(("SCHEDULED", "COMPLETED", "NO_SHOW", "RESCHEDULED", "CANCELED")),
     }

@@ -104,12 +104,11 @@ class Request:
     __slots__ = (
         "base_url",
         "body",
-        "content_type",
+        "grant",
         "method",
         "params",
+        "path",
         "query",
-        "source",
-        "token",
         "version",
     )
 

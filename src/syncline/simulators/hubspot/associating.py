@@ -39,17 +39,27 @@ def batch_read(api: Api, request: Request) -> Answer:
 
 
 def _page(
-    api: Api, request: Request, linked: list[tuple[int, Types]], after: Any, key: str, limit: int | None = None
+    api: Api,
+    request: Request,
+    linked: list[tuple[int, Types]],
+    after: Any,
+    key: str,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     limit = limit or api.world.settings.association_page
     beyond = _read_cursor(after)
     rest = [pair for pair in linked if pair[0] > beyond]
     out: dict[str, Any] = {
-        key: [{"toObjectId": i, "associationTypes": [kind.wire() for kind in types]} for i, types in rest[:limit]]
+        key: [
+            {"toObjectId": i, "associationTypes": [kind.wire() for kind in types]}
+            for i, types in rest[:limit]
+        ]
     }
     if len(rest) > limit:
         cursor = base64.b64encode(b"0-%d" % rest[limit - 1][0]).decode()
-        out["paging"] = {"next": {"after": cursor, "link": f"{request.base_url}{request.path}?after={cursor}"}}
+        out["paging"] = {
+            "next": {"after": cursor, "link": f"{request.base_url}{request.path}?after={cursor}"}
+        }
     return out
 
 
@@ -94,7 +104,9 @@ def _answer(api: Api, status: int, results: list[dict[str, Any]], errors: list[d
     return Answer(207 if errors else status, encode(body | {"startedAt": moment, "completedAt": moment}))
 
 
-def _pair(api: Api, request: Request, way: str = "read", positions: tuple[int, int] = (0, 1)) -> tuple[Store, Store]:
+def _pair(
+    api: Api, request: Request, way: str = "read", positions: tuple[int, int] = (0, 1)
+) -> tuple[Store, Store]:
     source, target = (request.params[position] for position in positions)
     return api.open(request, source, way), api.open(request, target, way)
 
@@ -111,7 +123,9 @@ def list_of_record(api: Api, request: Request) -> Answer:
         raise object_missing(request.params[1])
     linked = _living(api, source, from_id, target)
     if request.version == "v3":
-        return json_answer(200, {"results": [{"id": str(i), "type": k.name} for i, types in linked for k in types]})
+        return json_answer(
+            200, {"results": [{"id": str(i), "type": k.name} for i, types in linked for k in types]}
+        )
     limit = request.query.number("limit", api.world.settings.association_page)
     return json_answer(200, _page(api, request, linked, request.query.get("after"), "results", limit))
 
@@ -131,7 +145,9 @@ def put_default(api: Api, request: Request) -> Answer:
     return _answer(api, 200, _default_results(api, source, ids[0], target, ids[1]), [])
 
 
-def _default_results(api: Api, source: Store, from_id: int, target: Store, to_id: int) -> list[dict[str, Any]]:
+def _default_results(
+    api: Api, source: Store, from_id: int, target: Store, to_id: int
+) -> list[dict[str, Any]]:
     graph = api.world.graph
     found: list[dict[str, Any]] = []
     for one, one_id, other, other_id in ((source, from_id, target, to_id), (target, to_id, source, from_id)):
@@ -150,7 +166,9 @@ def read_types(types: Any) -> list[TypeKey]:
         try:
             found.append((str(one["associationCategory"]), int(one["associationTypeId"])))
         except (KeyError, TypeError, ValueError):
-            raise invalid("Some required fields were not set: [associationCategory, associationTypeId]") from None
+            raise invalid(
+                "Some required fields were not set: [associationCategory, associationTypeId]"
+            ) from None
     return found
 
 

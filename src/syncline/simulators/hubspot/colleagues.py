@@ -116,7 +116,9 @@ def _new_note(account: Account, rng: random.Random) -> str | None:
 def _new_contact(account: Account, rng: random.Random) -> str:
     first, last = rng.choice(pools.FIRST_NAMES), rng.choice(pools.LAST_NAMES)
     *_, code, area = rng.choice(pools.PLACES)
-    address = f"{address_part(first)}.{address_part(last)}.{rng.getrandbits(32):08x}@{rng.choice(pools.FREE_MAIL)}"
+    address = (
+        f"{address_part(first)}.{address_part(last)}.{rng.getrandbits(32):08x}@{rng.choice(pools.FREE_MAIL)}"
+    )
     made = account.create(
         "contacts",
         {
@@ -135,7 +137,9 @@ def _new_contact(account: Account, rng: random.Random) -> str:
 
 
 def _archive(account: Account, rng: random.Random) -> str | None:
-    name, type_id = rng.choice((("contacts", CONTACT.type_id), ("notes", NOTE.type_id), ("deals", DEAL.type_id)))
+    name, type_id = rng.choice(
+        (("contacts", CONTACT.type_id), ("notes", NOTE.type_id), ("deals", DEAL.type_id))
+    )
     record = _any(account, type_id, rng)
     if record is None:
         return None

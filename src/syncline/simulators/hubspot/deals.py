@@ -49,7 +49,9 @@ def _deal(draft: Draft, record_id: int, created_ms: int, updated_ms: int, contac
         history["amount"] = (
             (amount, past[0][1], *_SOURCE), (str(rng.randrange(500, 9000)), created_ms, *_SOURCE),
         )  # fmt: skip
-    return Record(record_id, {k: v for k, v in own.items() if v is not None}, created_ms, updated_ms, history=history)
+    return Record(
+        record_id, {k: v for k, v in own.items() if v is not None}, created_ms, updated_ms, history=history
+    )
 
 
 def _past(draft: Draft, pipeline: Pipeline, created_ms: int, updated_ms: int) -> tuple[Entry, ...]:

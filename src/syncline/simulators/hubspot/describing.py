@@ -31,7 +31,9 @@ _CHANGEABLE = {"label": "label", "description": "description", "groupName": "gro
 def list_properties(api: Api, request: Request) -> Answer:
     store = api.open_schema(request, request.params[0], "read")
     archived = request.query.flag("archived")
-    found = [definition.wire() for definition in store.definitions.values() if definition.archived == archived]
+    found = [
+        definition.wire() for definition in store.definitions.values() if definition.archived == archived
+    ]
     return json_answer(200, {"results": found})
 
 
@@ -82,12 +84,16 @@ def _check_new(store: Store, name: str, kind: str, field_type: str, body: dict[s
             sub_category="Properties.PROPERTY_WITH_NAME_EXISTS", context={"name": [name]},
         )  # fmt: skip
     if not _NAME.fullmatch(name):
-        raise invalid(f"The property name {name} is not valid", sub_category="Properties.INVALID_PROPERTY_NAME")
+        raise invalid(
+            f"The property name {name} is not valid", sub_category="Properties.INVALID_PROPERTY_NAME"
+        )
     if field_type not in _FIELD_TYPES.get(kind, set()):
         raise invalid(f"A {kind} property cannot have the field type {field_type}")
     if str(body["groupName"]) not in groups_of(store):
         raise invalid(f"Property group {body['groupName']} does not exist")
-    unique = sum(definition.unique and not definition.hubspot_defined for definition in store.definitions.values())
+    unique = sum(
+        definition.unique and not definition.hubspot_defined for definition in store.definitions.values()
+    )
     if body.get("hasUniqueValue") and unique >= _UNIQUE_MOST:
         raise invalid(f"At most {_UNIQUE_MOST} properties with unique values are allowed")
 

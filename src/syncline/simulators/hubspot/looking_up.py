@@ -31,7 +31,9 @@ def list_owners(api: Api, request: Request) -> Answer:
     out: dict[str, Any] = {"results": [owner.wire() for owner in found[:limit]]}
     if len(found) > limit:
         cursor = str(found[limit].owner_id)
-        out["paging"] = {"next": {"after": cursor, "link": f"{request.base_url}{request.path}?after={cursor}"}}
+        out["paging"] = {
+            "next": {"after": cursor, "link": f"{request.base_url}{request.path}?after={cursor}"}
+        }
     return json_answer(200, out)
 
 
@@ -110,7 +112,9 @@ def _new_stage(api: Api, object_name: str, body: dict[str, Any]) -> Stage:
         metadata.setdefault("isClosed", str(metadata["probability"] in {"0.0", "1.0"}).lower())
     moment = iso(api.world.now_ms())
     stage_id = str(body.get("stageId") or _new_number(api))
-    return Stage(stage_id, str(body.get("label")), int(body.get("displayOrder") or 0), metadata, moment, moment)
+    return Stage(
+        stage_id, str(body.get("label")), int(body.get("displayOrder") or 0), metadata, moment, moment
+    )
 
 
 def _new_number(api: Api) -> int:
@@ -164,7 +168,9 @@ def _check_unused(api: Api, request: Request, pipeline: Pipeline, stage: Stage) 
 
 def list_schemas(api: Api, request: Request) -> Answer:
     api.require(request, "crm.schemas.custom.read", "crm.objects.custom.read")
-    return json_answer(200, {"results": [_schema(api, kind) for kind in api.world.types.all if kind.scope == "custom"]})
+    return json_answer(
+        200, {"results": [_schema(api, kind) for kind in api.world.types.all if kind.scope == "custom"]}
+    )
 
 
 def get_schema(api: Api, request: Request) -> Answer:

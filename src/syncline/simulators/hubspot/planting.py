@@ -28,7 +28,9 @@ DEFECTS: dict[str, dict[str, Any]] = {
 class Planting(Account):
     """Adds to an account what the API would never have let in."""
 
-    def plant(self, properties: dict[str, Any], *, name: str = "contacts", now_ms: int | None = None) -> Record:
+    def plant(
+        self, properties: dict[str, Any], *, name: str = "contacts", now_ms: int | None = None
+    ) -> Record:
         """Make a record with any values at all, also of properties that have no definition (these stay hidden)."""
         return self.create(name, properties, now_ms=now_ms)
 
@@ -36,7 +38,9 @@ class Planting(Account):
         """Make a contact with one of `DEFECTS`, otherwise good. Raises `KeyError`."""
         values = dict(DEFECTS[defect])
         if defect == "unknown_type":
-            self.define_property("contacts", Definition("planted_unknown", "Unknown", type="object_coordinates"))
+            self.define_property(
+                "contacts", Definition("planted_unknown", "Unknown", type="object_coordinates")
+            )
         good = {"email": f"{defect}@planted.example", "firstname": "Planted", "lastname": defect}
         return self.plant({**good, **values})
 

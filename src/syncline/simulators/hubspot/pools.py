@@ -31,7 +31,16 @@ JOB_TITLES = (
     "Marketing Manager", "Contracts Administrator", "Estimator", "VP Business Development", "CFO", "CTO",
     "Office Manager", "Program Manager", "Facilities Manager", "Account Executive", "Buyer", "IT Manager",
 )  # fmt: skip
-STREETS = ("Main St", "Oak Avenue", "2nd Street", "Market Street", "Industrial Pkwy", "Elm Road", "Harbor Blvd", "Mill Lane")
+STREETS = (
+    "Main St",
+    "Oak Avenue",
+    "2nd Street",
+    "Market Street",
+    "Industrial Pkwy",
+    "Elm Road",
+    "Harbor Blvd",
+    "Mill Lane",
+)
 #: (city, state, zip, country, calling code, area code)
 PLACES = (
     ("New York", "NY", "10016", "United States", "1", "212"),
@@ -49,20 +58,40 @@ PLACES = (
     ("Kraków", "Małopolskie", "30-001", "Poland", "48", "5"),
 )
 PLACE_WEIGHTS = (14, 10, 10, 9, 7, 7, 7, 6, 6, 9, 6, 5, 4)
-EVENTS = ("Contact us: Website form", "Demo request", "VSL opt-in: Landing page", "Webinar sign-up", "Newsletter")
+EVENTS = (
+    "Contact us: Website form",
+    "Demo request",
+    "VSL opt-in: Landing page",
+    "Webinar sign-up",
+    "Newsletter",
+)
 CAMPAIGNS = ("spring-launch", "brand-search-us", "retargeting-q3", "partner-newsletter", "vsl-cold-1")
 MESSAGES = (
     "Looking for pricing for a team of 12.", "Saw your video, please call me after 3 pm.",
     "We need help with a proposal.\nDeadline is next month.", "Wer ist für Österreich zuständig?",
     "Can you send references? Thanks 🙏", 'They said "not before May" — follow up.',
 )  # fmt: skip
-CALL_TITLES = ("Intro call", "Discovery call", "Follow-up", "Demo call", "Pricing discussion", "Check-in", "Closing call")
+CALL_TITLES = (
+    "Intro call",
+    "Discovery call",
+    "Follow-up",
+    "Demo call",
+    "Pricing discussion",
+    "Check-in",
+    "Closing call",
+)
 CALL_BODIES = (
     "<p>Spoke about scope and budget. Sends documents by Friday.</p>", "<p>No answer, left a voicemail.</p>",
     "<p>Interested, asked for a second call with the partner.</p>", "<p>Wrong person; forwarded to purchasing.</p>", "",
 )  # fmt: skip
 MEETING_TITLES = ("Product demo", "Kick-off", "Quarterly review", "Proposal walk-through", "On-site visit")
-SUBJECTS = ("Re: our proposal", "Next steps", "Your question about pricing", "Invoice attached", "Meeting recap")
+SUBJECTS = (
+    "Re: our proposal",
+    "Next steps",
+    "Your question about pricing",
+    "Invoice attached",
+    "Meeting recap",
+)
 NOTE_BODIES = (
     "<p>Prefers to be reached by e-mail.</p>", "<p>Budget is approved, decision in two weeks.</p>",
     "<p>Competes with an existing vendor until the contract ends.</p>", "<p>Asked about instalments.</p>",

@@ -56,4 +56,8 @@ def _load_recycle_bin(draft: Draft, count: int) -> None:
         store.last_id = record_id
         own = {**like.own, "email": f"gone.{number}.{record_id}@{rng.choice(pools.FREE_MAIL)}"}
         archived_ms = account.anchor_ms - rng.randrange(1, 80) * DAY_MS
-        store.put(Record(record_id, own, like.created_ms, like.updated_ms, shared=like.shared, archived_ms=archived_ms))
+        store.put(
+            Record(
+                record_id, own, like.created_ms, like.updated_ms, shared=like.shared, archived_ms=archived_ms
+            )
+        )

@@ -84,7 +84,9 @@ def _load_owners(draft: Draft, counts: Counts) -> None:
 def _load_companies(draft: Draft, count: int) -> None:
     rng = draft.rng
     ids = record_ids(rng, count, (Era(51, 20_000, 0.2), Era(9_000_000_000, 4_000_000, 0.8)))
-    for record_id, (created_ms, updated_ms) in zip(ids, moments(rng, count, draft.account.anchor_ms), strict=True):
+    for record_id, (created_ms, updated_ms) in zip(
+        ids, moments(rng, count, draft.account.anchor_ms), strict=True
+    ):
         own = _company(rng, record_id)
         own["hubspot_owner_id"] = rng.choice(draft.owners) if draft.owners and rng.random() < 0.9 else None
         draft.companies.append(Record(record_id, _set_only(own), created_ms, updated_ms))
@@ -136,9 +138,7 @@ def _load_contacts(draft: Draft, count: int) -> None:
     for record_id, (created_ms, updated_ms) in zip(ids, moments(rng, count, account.anchor_ms), strict=True):
         companies = _companies_of(draft)
         own = _contact(draft, record_id, created_ms, updated_ms, companies[0] if companies else None)
-        draft.contacts.append(
-            Record(record_id, own, created_ms, updated_ms, shared=rng.choice(profiles))
-        )
+        draft.contacts.append(Record(record_id, own, created_ms, updated_ms, shared=rng.choice(profiles)))
         for position, company in enumerate(companies):
             types = (there, back) if position == 0 else (plain, plain_back)
             graph.load(CONTACT.type_id, record_id, COMPANY.type_id, company.id, *types)
@@ -155,7 +155,9 @@ def _companies_of(draft: Draft) -> list[Record]:
     return [first, other] if chance > 0.97 and other is not first else [first]
 
 
-def _contact(draft: Draft, record_id: int, created_ms: int, updated_ms: int, company: Record | None) -> Properties:
+def _contact(
+    draft: Draft, record_id: int, created_ms: int, updated_ms: int, company: Record | None
+) -> Properties:
     rng = draft.rng
     choice, chance = rng.choice, rng.random
     first, last = choice(pools.FIRST_NAMES), choice(pools.LAST_NAMES)

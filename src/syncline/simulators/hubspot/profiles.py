@@ -77,7 +77,10 @@ def _rest(rng: random.Random) -> Properties:
         "hs_marketable_until_renewal": "false",
         "hs_language": rng.choice(("en", "en-us", "de", None)),
         "hs_legal_basis": rng.choice(
-            ("Legitimate interest – prospect/lead", "Legitimate interest – prospect/lead;Performance of a contract")
+            (
+                "Legitimate interest – prospect/lead",
+                "Legitimate interest – prospect/lead;Performance of a contract",
+            )
         ),
         "hs_pipeline": "contacts-lifecycle-pipeline",
         "hs_is_contact": "true",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,7 +34,8 @@ def list_records(api: Api, request: Request) -> Answer:
     if history or associations:
         plan = store.plan(query.joined("properties"))
         written: Iterable[bytes] = [
-            encode(plan.wire(record) | _extras(api, store, record, history, associations)) for record in records
+            encode(plan.wire(record) | _extras(api, store, record, history, associations))
+            for record in records
         ]
     else:
         plan = store.plan(query.joined("properties"))
@@ -62,7 +64,9 @@ def _read_cursor(api: Api, after: str | None) -> int:
         except (binascii.Error, UnicodeDecodeError):
             raise invalid("Invalid paging cursor") from None
     if not after.isascii() or not after.isdigit():
-        raise ApiError(400, f'Cannot deserialize value of type `long` from String "{after}": not a valid value')
+        raise ApiError(
+            400, f'Cannot deserialize value of type `long` from String "{after}": not a valid value'
+        )
     return int(after)
 
 
@@ -138,7 +142,9 @@ def get_record(api: Api, request: Request) -> Answer:
     return json_answer(200, plan.wire(record) | extras)
 
 
-def find_record(store: Store, wanted: str, id_property: str | None, *, archived: bool = False) -> Record | None:
+def find_record(
+    store: Store, wanted: str, id_property: str | None, *, archived: bool = False
+) -> Record | None:
     """Return a record by id (also one merged away) or by a unique property. Raises `ApiError`."""
     if id_property and id_property != "hs_object_id":
         if not store.is_unique(id_property):
@@ -160,18 +166,28 @@ def batch_read(api: Api, request: Request) -> Answer:
     missing: list[str] = []
     for one in inputs:
         wanted = str(one.get("id"))
-        if not id_property and not api.world.settings.batch_read_resolves_merged and _is_merged(store, wanted):
+        if (
+            not id_property
+            and not api.world.settings.batch_read_resolves_merged
+            and _is_merged(store, wanted)
+        ):
             continue
-        record = find_record(store, wanted, id_property, archived=archived) if id_property or wanted.isdigit() else None
+        record = (
+            find_record(store, wanted, id_property, archived=archived)
+            if id_property or wanted.isdigit()
+            else None
+        )
         if record is None:
             missing.append(wanted)
         else:
             found[record.id] = record
     plan = store.plan(_names(body, "properties"))
-    # By id and so not in the order of the inputs, as with the real one.
-    records = [found[i] for i in sorted(found)]
+    # Not in the order of the inputs, as with the real one; nor by id, which often is that order.
+    records = [found[i] for i in sorted(found, key=lambda i: str(i)[::-1])]
     if history:
-        written = [encode(plan.wire(r) | {"propertiesWithHistory": history_of(store, r, history)}) for r in records]
+        written = [
+            encode(plan.wire(r) | {"propertiesWithHistory": history_of(store, r, history)}) for r in records
+        ]
     else:
         written = [store.write(plan, record) for record in records]
     errors = [missing_error(store, missing)] if missing else []
@@ -191,11 +207,12 @@ def check_batch(inputs: Sequence[dict[str, Any]], most: int, *, key: str = "id")
     """Hold a batch to its size and to distinct ids. Raises `ApiError`."""
     if len(inputs) > most:
         raise invalid(f"The maximum number of inputs is {most}, there were {len(inputs)}")
-    ids = [str(one[key]) for one in inputs if key in one]
-    twice = sorted({one for one in ids if ids.count(one) > 1})
+    counted = Counter(str(one[key]) for one in inputs if key in one)
+    twice = sorted(one for one, times in counted.items() if times > 1)
     if twice:
         raise invalid(
-            f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique", context={"ids": twice}
+            f"Duplicate IDs found in batch input: [{', '.join(twice)}]. IDs must be unique",
+            context={"ids": twice},
         )
 
 
@@ -210,7 +227,9 @@ def missing_error(store: Store, ids: Sequence[str]) -> dict[str, Any]:
     ).envelope()
 
 
-def batch_answer(api: Api, status: int, written: Sequence[bytes], errors: Sequence[dict[str, Any]] = ()) -> Answer:
+def batch_answer(
+    api: Api, status: int, written: Sequence[bytes], errors: Sequence[dict[str, Any]] = ()
+) -> Answer:
     """Return a batch's answer: 207 as soon as there are errors."""
     moment = iso(api.world.now_ms()).encode()
     head = b'"status":"COMPLETE",'

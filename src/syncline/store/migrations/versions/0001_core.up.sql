@@ -26,7 +26,8 @@ create function app.in_bulk() returns boolean
 language sql stable parallel safe
 return coalesce(current_setting('app.bulk', true), '') = 'on';
 
--- Row-level security and grants, the same for every tenant table. ENABLE, not FORCE: the owner runs
+-- Row-level security and grants, the same for every tenant table. The setting is read once a statement,
+-- not once a row: that is what the inner select is for. ENABLE, not FORCE: the owner runs
 -- migrations only, and FORCE would stop a distributed table from being moved between nodes.
 create function app.protect(target regclass, writable boolean default true) returns void
 language plpgsql as $$
@@ -34,7 +35,7 @@ begin
   execute format('alter table %s enable row level security', target);
   execute format(
     'create policy tenant_isolation on %s '
-    'using (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid) '
+    'using (tenant_id = (select nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)) '
     'with check (tenant_id = nullif(current_setting(''app.current_tenant_id'', true), '''')::uuid)', target);
   if writable then
     execute format('grant select, insert, update, delete on %s to syncline_app', target);
@@ -71,7 +72,7 @@ create table app.tenants (
 );
 alter table app.tenants enable row level security;
 create policy tenant_isolation on app.tenants
-  using (tenant_id = nullif(current_setting('app.current_tenant_id', true), '')::uuid);
+  using (tenant_id = (select nullif(current_setting('app.current_tenant_id', true), '')::uuid));
 grant select, update on app.tenants to syncline_app;
 grant select on app.tenants to syncline_reader;
 

@@ -323,7 +323,7 @@ create table crm.change_log (
 select app.distribute('crm.change_log');
 alter table crm.change_log enable row level security;
 create policy tenant_isolation on crm.change_log
-  using (tenant_id = nullif(current_setting('app.current_tenant_id', true), '')::uuid)
+  using (tenant_id = (select nullif(current_setting('app.current_tenant_id', true), '')::uuid))
   with check (tenant_id = nullif(current_setting('app.current_tenant_id', true), '')::uuid);
 -- Append-only for the application.
 grant select, insert on crm.change_log to syncline_app;

@@ -1,3 +1,4 @@
+drop function app.refresh_statistics();
 do $$
 declare t record;
 begin

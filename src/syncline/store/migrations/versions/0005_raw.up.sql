@@ -218,3 +218,31 @@ select app.protect('raw.associations');
 create index associations_reverse on raw.associations
   (tenant_id, connection_id, to_object, from_object, to_id, from_id);
 
+-- Statistics ----------------------------------------------------------------------------------------
+
+-- Looks at the tables that have grown by half since the planner last knew their size, and returns how many
+-- those were. A first load fills tables that count as empty until autovacuum comes round a minute later:
+-- joining 29,000 contacts to 2,000 calls by phone took 15 s then, and 25 ms after this. Once a few thousand
+-- rows are in is enough, for sizes are extrapolated. For the application, which owns no table and so may
+-- not ANALYZE; in a transaction of its own. A table that somebody else is looking at is passed over.
+create function app.refresh_statistics() returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  t record;
+  done integer := 0;
+begin
+  for t in
+    select c.oid::regclass as name
+    from pg_class c
+    join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('crm', 'sync', 'raw') and c.relkind = 'r'
+      and pg_relation_size(c.oid) > greatest(c.relpages, 0) * current_setting('block_size')::bigint * 1.5
+    order by c.oid
+  loop
+    execute format('analyze (skip_locked) %s', t.name);
+    done := done + 1;
+  end loop;
+  return done;
+end $$;
+revoke all on function app.refresh_statistics() from public;
+grant execute on function app.refresh_statistics() to syncline_app;

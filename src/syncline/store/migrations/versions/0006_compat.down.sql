@@ -9,5 +9,4 @@ drop view compat.v_company_engagement, compat.v_active_deals;
 drop view compat.activities, compat.deals, compat.contacts, compat.companies, compat.staff;
 drop view compat.deals_with_contacts, compat.hubspot_calls_raw, compat.hubspot_deals_raw,
   compat.hubspot_contacts_raw;
-drop view compat.hubspot_activity_ids, compat.hubspot_deal_ids, compat.hubspot_contact_ids,
-  compat.hubspot_company_ids, compat.hubspot_owner_ids;
+drop view compat.hubspot_owner_ids, compat.hubspot_links;

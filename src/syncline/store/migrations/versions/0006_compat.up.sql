@@ -2,26 +2,31 @@
 -- crm, sync and raw with the rights of whoever asks (security_invoker), so a tenant sees its own rows only.
 -- Living records only. Outside migrations no SQL names a platform; here it is the point.
 
--- HubSpot's id of each record of ours: one row per record, whatever number of HubSpot accounts knows it;
--- the account connected first gives the id. DISTINCT ON keeps a second account from multiplying rows, and
--- lets the planner leave these out of every query that does not ask for an id. It proves that from
--- record_id alone: with tenant_id beside it Postgres 18 no longer sees it. (Record ids are never shared.)
-do $$
-declare
-  kind text;
-begin
-  foreach kind in array array['owner', 'company', 'contact', 'deal', 'activity'] loop
-    execute format($view$
-      create view compat.hubspot_%1$s_ids with (security_invoker = true) as
-      select distinct on (l.record_id)
-        l.tenant_id, l.record_id, l.connection_id, l.object, l.remote_id as hubspot_id
-      from sync.links l
-      join sync.connections n on n.tenant_id = l.tenant_id and n.id = l.connection_id
-      where l.record_type = %1$L and l.is_primary and n.platform = 'hubspot'
-      order by l.record_id, n.created_at, n.id
-    $view$, kind);
-  end loop;
-end $$;
+-- HubSpot's ids of our records. A record that two HubSpot accounts know has two rows here, and takes its id
+-- from the account that was connected first: account_rank 1.
+create view compat.hubspot_links with (security_invoker = true) as
+select
+  l.tenant_id,
+  l.record_type,
+  l.record_id,
+  l.connection_id,
+  l.object,
+  l.remote_id as hubspot_id,
+  array_position(a.ids, l.connection_id) as account_rank
+from sync.links l
+cross join (
+  select array(select n.id from sync.connections n where n.platform = 'hubspot'
+               order by n.created_at, n.id) as ids
+) a
+where l.is_primary and l.connection_id = any (a.ids);
+
+-- The id of each owner, once. To be joined: there are few. DISTINCT ON proves to the planner that a join
+-- adds no row, so that it leaves the join out where no id is asked for.
+create view compat.hubspot_owner_ids with (security_invoker = true) as
+select distinct on (h.record_id) h.tenant_id, h.record_id, h.hubspot_id
+from compat.hubspot_links h
+where h.record_type = 'owner'
+order by h.record_id, h.account_rank;
 
 -- What HubSpot said -------------------------------------------------------------------------------
 
@@ -114,7 +119,9 @@ where r.archived_at is null;
 
 -- hubspot_sync_status: 'pending' while a local change waits to be pushed, 'failed' when HubSpot refused
 -- it, 'synced' otherwise; null for a record that HubSpot does not know. last_hubspot_sync is when
--- something was last read from there.
+-- something was last read from there. Ids are subqueries and not joins: nobody pays for what he does not
+-- select, LIMIT comes first, and no plan made without statistics (just after a first load) can be worse
+-- than one look-up in an index per row; the join took minutes then.
 
 create view compat.staff with (security_invoker = true) as
 select
@@ -157,28 +164,36 @@ select
   c.primary_naics,
   c.sam_registered,
   coalesce(o.hubspot_id, c.owner_id::text) as owner_id,
-  h.hubspot_id as hubspot_company_id,
+  (select h.hubspot_id from compat.hubspot_links h
+   where h.tenant_id = c.tenant_id and h.record_type = 'company' and h.record_id = c.id
+   order by h.account_rank limit 1) as hubspot_company_id,
   coalesce((select min(case q.state when 'parked' then 'failed' else 'pending' end)
             from sync.queue q
             join sync.connections n on n.tenant_id = q.tenant_id and n.id = q.connection_id
             where q.tenant_id = c.tenant_id and q.record_type = 'company' and q.record_id = c.id
               and n.platform = 'hubspot'),
-           case when h.hubspot_id is not null then 'synced' end) as hubspot_sync_status,
-  (select r.synced_at from raw.hubspot_companies r
-   where r.tenant_id = h.tenant_id and r.connection_id = h.connection_id
-     and r.remote_id = h.hubspot_id) as last_hubspot_sync,
+           (select 'synced' from compat.hubspot_links h
+            where h.tenant_id = c.tenant_id and h.record_type = 'company' and h.record_id = c.id
+            limit 1)) as hubspot_sync_status,
+  (select r.synced_at
+   from compat.hubspot_links h
+   join raw.hubspot_companies r
+     on r.tenant_id = h.tenant_id and r.connection_id = h.connection_id and r.remote_id = h.hubspot_id
+   where h.tenant_id = c.tenant_id and h.record_type = 'company' and h.record_id = c.id
+   order by h.account_rank limit 1) as last_hubspot_sync,
   c.custom_fields,
   c.created_at,
   c.updated_at
 from crm.companies c
-left join compat.hubspot_company_ids h on h.tenant_id = c.tenant_id and h.record_id = c.id
 left join compat.hubspot_owner_ids o on o.tenant_id = c.tenant_id and o.record_id = c.owner_id
 where c.archived_at is null;
 
 create view compat.contacts with (security_invoker = true) as
 select
   c.id,
-  h.hubspot_id as hubspot_contact_id,
+  (select h.hubspot_id from compat.hubspot_links h
+   where h.tenant_id = c.tenant_id and h.record_type = 'contact' and h.record_id = c.id
+   order by h.account_rank limit 1) as hubspot_contact_id,
   c.email,
   c.first_name,
   c.last_name,
@@ -198,15 +213,19 @@ select
             join sync.connections n on n.tenant_id = q.tenant_id and n.id = q.connection_id
             where q.tenant_id = c.tenant_id and q.record_type = 'contact' and q.record_id = c.id
               and n.platform = 'hubspot'),
-           case when h.hubspot_id is not null then 'synced' end) as hubspot_sync_status,
-  (select r.synced_at from raw.hubspot_contacts r
-   where r.tenant_id = h.tenant_id and r.connection_id = h.connection_id
-     and r.remote_id = h.hubspot_id) as last_hubspot_sync,
+           (select 'synced' from compat.hubspot_links h
+            where h.tenant_id = c.tenant_id and h.record_type = 'contact' and h.record_id = c.id
+            limit 1)) as hubspot_sync_status,
+  (select r.synced_at
+   from compat.hubspot_links h
+   join raw.hubspot_contacts r
+     on r.tenant_id = h.tenant_id and r.connection_id = h.connection_id and r.remote_id = h.hubspot_id
+   where h.tenant_id = c.tenant_id and h.record_type = 'contact' and h.record_id = c.id
+   order by h.account_rank limit 1) as last_hubspot_sync,
   c.custom_fields,
   c.created_at,
   c.updated_at
 from crm.contacts c
-left join compat.hubspot_contact_ids h on h.tenant_id = c.tenant_id and h.record_id = c.id
 left join compat.hubspot_owner_ids o on o.tenant_id = c.tenant_id and o.record_id = c.owner_id
 where c.archived_at is null;
 
@@ -215,7 +234,9 @@ where c.archived_at is null;
 create view compat.deals with (security_invoker = true) as
 select
   d.id,
-  h.hubspot_id as hubspot_deal_id,
+  (select h.hubspot_id from compat.hubspot_links h
+   where h.tenant_id = d.tenant_id and h.record_type = 'deal' and h.record_id = d.id
+   order by h.account_rank limit 1) as hubspot_deal_id,
   d.name as deal_name,
   d.amount as deal_value,
   d.currency,
@@ -246,15 +267,19 @@ select
             join sync.connections n on n.tenant_id = q.tenant_id and n.id = q.connection_id
             where q.tenant_id = d.tenant_id and q.record_type = 'deal' and q.record_id = d.id
               and n.platform = 'hubspot'),
-           case when h.hubspot_id is not null then 'synced' end) as hubspot_sync_status,
-  (select r.synced_at from raw.hubspot_deals r
-   where r.tenant_id = h.tenant_id and r.connection_id = h.connection_id
-     and r.remote_id = h.hubspot_id) as last_hubspot_sync,
+           (select 'synced' from compat.hubspot_links h
+            where h.tenant_id = d.tenant_id and h.record_type = 'deal' and h.record_id = d.id
+            limit 1)) as hubspot_sync_status,
+  (select r.synced_at
+   from compat.hubspot_links h
+   join raw.hubspot_deals r
+     on r.tenant_id = h.tenant_id and r.connection_id = h.connection_id and r.remote_id = h.hubspot_id
+   where h.tenant_id = d.tenant_id and h.record_type = 'deal' and h.record_id = d.id
+   order by h.account_rank limit 1) as last_hubspot_sync,
   d.custom_fields,
   d.created_at,
   d.updated_at
 from crm.deals d
-left join compat.hubspot_deal_ids h on h.tenant_id = d.tenant_id and h.record_id = d.id
 left join compat.hubspot_owner_ids o on o.tenant_id = d.tenant_id and o.record_id = d.owner_id
 where d.archived_at is null;
 
@@ -274,13 +299,14 @@ select
   a.direction,
   a.status,
   a.outcome,
-  h.hubspot_id as hubspot_activity_id,
+  (select h.hubspot_id from compat.hubspot_links h
+   where h.tenant_id = a.tenant_id and h.record_type = 'activity' and h.record_id = a.id
+   order by h.account_rank limit 1) as hubspot_activity_id,
   a.contact_link,
   a.custom_fields,
   a.created_at,
   a.updated_at
 from crm.activities a
-left join compat.hubspot_activity_ids h on h.tenant_id = a.tenant_id and h.record_id = a.id
 left join compat.hubspot_owner_ids o on o.tenant_id = a.tenant_id and o.record_id = a.owner_id
 where a.archived_at is null;
 

@@ -1,0 +1,83 @@
+"""Serving an installation: what schedules and people want done is done, until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from syncline.actions.hub import Hub
+from syncline.clock import now
+from syncline.config import Settings
+from syncline.engine.pull import Order, pull
+from syncline.engine.remotes import Remotes
+from syncline.engine.work import RunJob, work
+from syncline.errors import RetryLater
+from syncline.store import connections, partitions, runs
+from syncline.store.db import Database
+
+_log = structlog.get_logger(__name__)
+
+#: The mode that reads everything again; all others go on from where the last run ended.
+_FULL = "backfill"
+_PARTITIONS_EVERY = timedelta(hours=6)
+_PARTITIONS_AGAIN = timedelta(minutes=1)
+
+
+async def run_worker(hub: Hub, *, concurrency: int = 4, stop: asyncio.Event | None = None) -> None:
+    """Serve all tenants until SIGTERM, SIGINT or `stop`. Any number of workers may serve one database.
+
+    Beside the jobs it keeps the change log's partitions ahead of the calendar.
+    """
+    async with hub.remotes() as remotes:
+        runner = Runner(hub.db, remotes, hub.settings)
+        partitioning = asyncio.create_task(_keep_partitions(hub.db))
+        try:
+            await work(hub.db, hub.settings, runner.run, concurrency=concurrency, stop=stop)
+        finally:
+            partitioning.cancel()
+            await asyncio.wait([partitioning])
+
+
+class Runner:
+    """Does the worker's jobs: each is one run of one object."""
+
+    def __init__(self, db: Database, remotes: Remotes, settings: Settings) -> None:
+        self._db = db
+        self._remotes = remotes
+        self._settings = settings
+
+    async def run(self, job: RunJob) -> None:
+        """Do a job. When the worker is to stop, it ends behind a committed chunk, to be done again.
+
+        Raises `RetryLater` then, `Busy` while another is at it, and what `pull` raises.
+        """
+        requested_by = "schedule"
+        async with self._db.transaction(tenant_id=job.tenant_id) as conn:
+            connection = await connections.get(conn, job.connection_id, tenant_id=job.tenant_id)
+            if job.run_id is not None:
+                requested_by = (await runs.get(conn, job.run_id, tenant_id=job.tenant_id)).requested_by
+        remote = self._remotes.open(connection, spends_reserve=job.run_id is not None)
+        order = Order(
+            job.object_name,
+            full=job.mode == _FULL,
+            requested_by=requested_by,
+            run_id=job.run_id,
+            stop=job.stop,
+        )
+        await pull(self._db, remote, order, self._settings)
+
+
+async def _keep_partitions(db: Database) -> None:
+    while True:
+        pause = _PARTITIONS_EVERY
+        try:
+            async with db.transaction(tenant_id=None) as conn:
+                made = await partitions.ensure(conn, now())
+            if made:
+                _log.info("partitions_made", count=made)
+        except RetryLater as error:
+            _log.warning("partitions_wait", reason=str(error))
+            pause = _PARTITIONS_AGAIN
+        await asyncio.sleep(pause.total_seconds())

@@ -1,0 +1,40 @@
+"""Which commands there are, in the order of the help. A new one adds a line here and a module beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as the help lists it. Its module holds `command`, or `group` for one with subcommands."""
+
+    name: str
+    module: str
+    summary: str
+    panel: str
+    is_group: bool = False
+
+
+_START, _DAILY, _OPERATE = "Begin", "Every day", "Operate"
+
+COMMANDS = (
+    Command("demo", "demo", "Try everything on this machine with a simulated CRM.", _START),
+    Command("init", "init", "Prepare a database: roles, schema, key.", _START),
+    Command("connect", "connect", "Connect a CRM account, or renew its token.", _START),
+    Command("sync", "sync", "Bring what changed in the CRMs into Postgres, now.", _DAILY),
+    Command("status", "status", "Show how current everything is.", _DAILY),
+    Command("check", "check", "Try each connection: token, permissions, quota, clock.", _DAILY),
+    Command("parked", "parked", "List records that could not be read whole, and why.", _DAILY),
+    Command("psql", "psql", "Open psql on your data.", _DAILY),
+    Command("disconnect", "disconnect", "End a connection, keeping its data or not.", _DAILY),
+    Command("serve", "serve", "Run worker and API in one process.", _OPERATE),
+    Command("worker", "worker", "Keep the schedules, until told to stop.", _OPERATE),
+    Command("doctor", "doctor", "Find out what is wrong, and what mends it.", _OPERATE),
+    Command("migrate", "migrate", "Bring the database's schema up to this version.", _OPERATE),
+    Command("backup", "backup", "Write everything into one file.", _OPERATE),
+    Command("restore", "restore", "Bring a backup back.", _OPERATE),
+    Command("db", "db", "Look after the embedded Postgres.", _OPERATE, is_group=True),
+    Command("simulate", "simulate", "Run a simulated CRM, to try a set-up against.", _OPERATE),
+    Command("version", "version", "Show the version.", _OPERATE),
+)

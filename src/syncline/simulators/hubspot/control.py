@@ -1,0 +1,239 @@
+"""The door beside the API, for tests and demos: ground truth, settings, edits. Not part of HubSpot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, fields
+from typing import Any
+
+from syncline.simulators.hubspot.answers import Answer, Query, json_answer
+from syncline.simulators.hubspot.api import Api
+from syncline.simulators.hubspot.faults import KINDS, read_plan
+from syncline.simulators.hubspot.settings import Settings
+from syncline.simulators.hubspot.store import Record, Store, encode
+from syncline.simulators.hubspot.values import iso
+from syncline.simulators.hubspot.world import World
+
+PREFIX = "/_simulator/"
+_LINES = b"application/x-ndjson"
+
+
+def answer(api: Api, method: str, path: str, query: bytes, body: bytes) -> Answer:
+    """Answer a call under `/_simulator/`; mistakes of the caller come back as 400 with a sentence."""
+    segments = [segment for segment in path.removeprefix(PREFIX).split("/") if segment]
+    try:
+        given = json.loads(body) if body else {}
+        if segments[:1] == ["dump"] and method == "GET":
+            return Answer(
+                200, b"".join(dump(api.world, segments[1], Query(query).get("state") or "")), _LINES
+            )
+        if segments[:1] == ["associations"] and method == "GET":
+            return Answer(200, b"".join(dump_associations(api.world, segments[1], segments[2])), _LINES)
+        handler = _HANDLERS.get((method, *segments))
+        if handler is None:
+            return json_answer(404, {"error": f"no such control: {method} {path}"})
+        return json_answer(200, handler(api, given))
+    except (KeyError, ValueError, TypeError, IndexError) as problem:
+        return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
+
+
+def dump(world: World, name: str, state: str = "") -> Iterator[bytes]:
+    """Yield records as lines of JSON with every property: `living`, `archived`, `merged`, or all when empty.
+
+    A merged line is `{"id", "state", "survivor"}`.
+    """
+    store = world.store(name)
+    if state in {"", "living"}:
+        yield from (_line(store, store.records[i], "living") for i in store.living)
+    if state in {"", "archived"}:
+        yield from (_line(store, store.records[i], "archived") for i in store.archived)
+    if state in {"", "merged"}:
+        for old in sorted(store.aliases):
+            yield encode({"id": str(old), "state": "merged", "survivor": str(store.resolve(old))}) + b"\n"
+    if state in {"", "erased"}:
+        for old in sorted(store.erased):
+            yield encode({"id": str(old), "state": "erased"}) + b"\n"
+
+
+def _line(store: Store, record: Record, state: str) -> bytes:
+    values = store.plan_once(store.definitions).properties(record)
+    line: dict[str, Any] = {
+        "id": str(record.id),
+        "state": state,
+        "properties": {key: value for key, value in values.items() if value is not None},
+        "createdAt": iso(record.created_ms),
+        "updatedAt": iso(record.updated_ms),
+    }
+    if record.archived_ms is not None:
+        line["archivedAt"] = iso(record.archived_ms)
+    if record.merged:
+        line["mergedIds"] = [str(old) for old in record.merged]
+    return encode(line) + b"\n"
+
+
+def dump_associations(world: World, source: str, target: str) -> Iterator[bytes]:
+    """Yield the associations of living records as lines of JSON, one per type, ids ascending."""
+    here, there = world.store(source), world.store(target)
+    for from_id, to_id, types in sorted(
+        world.graph.list_all(here.kind.type_id, there.kind.type_id), key=lambda found: found[:2]
+    ):
+        if here.find_living(from_id) and there.find_living(to_id):
+            for kind in sorted(types, key=lambda kind: kind.type_id):
+                line = {"from": str(from_id), "to": str(to_id), "type": kind.name, **kind.wire()}
+                yield encode(line) + b"\n"
+
+
+def _stats(api: Api, _: dict[str, Any]) -> Any:
+    by_route: dict[str, dict[str, int]] = {}
+    for (route, status), count in sorted(api.world.stats.items()):
+        by_route.setdefault(route, {})[str(status)] = count
+    return {
+        "requests": sum(api.world.stats.values()),
+        "routes": by_route,
+        "refreshes": api.world.auth.refreshes,
+        "counts": {kind.name: len(api.world.stores[kind.type_id].living) for kind in api.world.types.all},
+        "owners": len(api.world.owners),
+    }
+
+
+def _reset_stats(api: Api, _: dict[str, Any]) -> Any:
+    api.world.stats.clear()
+    return {}
+
+
+def _settings(api: Api, given: dict[str, Any]) -> Any:
+    settings = api.world.settings
+    known = {field.name for field in fields(Settings)}
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"there is no setting {name}; there are {', '.join(sorted(known))}")
+        if name == "faults":
+            read_plan(str(value))
+            value = str(value)
+        setattr(settings, name, value)
+    return asdict(settings)
+
+
+def _queue_faults(api: Api, given: dict[str, Any]) -> Any:
+    kinds = [str(kind) for kind in given["kinds"]]
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise ValueError(f"unknown faults: {', '.join(unknown)}")
+    api.faults.queued += kinds
+    return {"queued": len(api.faults.queued)}
+
+
+def _create(api: Api, given: dict[str, Any]) -> Any:
+    return {"id": str(api.world.create(given["object"], given["properties"]).id)}
+
+
+def _update(api: Api, given: dict[str, Any]) -> Any:
+    record = api.world.update(given["object"], int(given["id"]), given["properties"])
+    return {"id": str(record.id), "updatedAt": iso(record.updated_ms)}
+
+
+def _recalculate(api: Api, given: dict[str, Any]) -> Any:
+    return {"id": str(api.world.recalculate(given["object"], int(given["id"]), given["properties"]).id)}
+
+
+def _archive(api: Api, given: dict[str, Any]) -> Any:
+    ids = given.get("ids") or [given["id"]]
+    for record_id in ids:
+        api.world.archive(given["object"], int(record_id))
+    return {"archived": len(ids)}
+
+
+def _restore(api: Api, given: dict[str, Any]) -> Any:
+    api.world.restore(given["object"], int(given["id"]))
+    return {}
+
+
+def _merge(api: Api, given: dict[str, Any]) -> Any:
+    survivor = api.world.merge(given["object"], int(given["primary"]), int(given["secondary"]))
+    return {"id": str(survivor.id)}
+
+
+def _erase(api: Api, given: dict[str, Any]) -> Any:
+    api.world.erase(int(given["id"]))
+    return {}
+
+
+def _types(given: dict[str, Any]) -> list[tuple[str, int]]:
+    return [(str(category), int(type_id)) for category, type_id in given.get("types") or ()]
+
+
+def _associate(api: Api, given: dict[str, Any]) -> Any:
+    api.world.associate(given["from"], int(given["from_id"]), given["to"], int(given["to_id"]), _types(given))
+    return {}
+
+
+def _dissociate(api: Api, given: dict[str, Any]) -> Any:
+    api.world.dissociate(given["from"], int(given["from_id"]), given["to"], int(given["to_id"]))
+    return {}
+
+
+def _touch(api: Api, given: dict[str, Any]) -> Any:
+    """Touch `ids`, or `count` living records, giving all the same modified time."""
+    store = api.world.store(given["object"])
+    ids = [int(one) for one in given.get("ids") or ()]
+    if not ids:
+        ids = sorted(api.world.rng.sample(store.living, min(int(given["count"]), len(store.living))))
+    now = api.world.touch(given["object"], ids, given.get("properties"))
+    return {"touched": len(ids), "updatedAt": iso(now), "ids": [str(one) for one in ids]}
+
+
+def _colleagues(api: Api, given: dict[str, Any]) -> Any:
+    return {"edits": [api.world.colleague_edit() for _ in range(int(given.get("count", 1)))]}
+
+
+def _plant(api: Api, given: dict[str, Any]) -> Any:
+    if given.get("all"):
+        return {name: str(record.id) for name, record in api.world.plant_all_defects().items()}
+    return {"id": str(api.world.plant_defect(given["defect"]).id)}
+
+
+def _token(api: Api, given: dict[str, Any]) -> Any:
+    scopes = given.get("scopes")
+    more = {} if scopes is None else {"scopes": scopes}
+    api.world.auth.add_token(given["token"], **more, expires_in_seconds=given.get("expires_in_seconds"))
+    return {"token": given["token"]}
+
+
+def _revoke(api: Api, given: dict[str, Any]) -> Any:
+    api.world.auth.revoke(given["token"])
+    return {}
+
+
+def _expire(api: Api, given: dict[str, Any]) -> Any:
+    api.world.auth.expire(given["token"])
+    return {}
+
+
+def _refresh_token(api: Api, given: dict[str, Any]) -> Any:
+    return {"refresh_token": api.world.auth.issue_refresh_token()}
+
+
+_HANDLERS: dict[tuple[str, ...], Callable[[Api, dict[str, Any]], Any]] = {
+    ("GET", "stats"): _stats,
+    ("POST", "stats", "reset"): _reset_stats,
+    ("GET", "settings"): _settings,
+    ("POST", "settings"): _settings,
+    ("POST", "faults"): _queue_faults,
+    ("POST", "create"): _create,
+    ("POST", "update"): _update,
+    ("POST", "recalculate"): _recalculate,
+    ("POST", "archive"): _archive,
+    ("POST", "restore"): _restore,
+    ("POST", "merge"): _merge,
+    ("POST", "erase"): _erase,
+    ("POST", "associate"): _associate,
+    ("POST", "dissociate"): _dissociate,
+    ("POST", "touch"): _touch,
+    ("POST", "colleagues"): _colleagues,
+    ("POST", "plant"): _plant,
+    ("POST", "tokens"): _token,
+    ("POST", "tokens", "revoke"): _revoke,
+    ("POST", "tokens", "expire"): _expire,
+    ("POST", "tokens", "refresh"): _refresh_token,
+}

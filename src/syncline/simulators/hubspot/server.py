@@ -1,0 +1,108 @@
+"""Runs the simulator as a server: in a thread, inside a running loop, or as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from syncline.simulators.hubspot.app import TRANSPORT, App
+from syncline.simulators.hubspot.world import World
+
+_IDLE_SECONDS = 0.5
+
+
+class _Protocol(HttpToolsProtocol):
+    """Shows each request its connection, so that a fault can break it."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
+
+
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """Bind a socket; port 0 takes any free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+def url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """One simulator behind one socket, with the colleagues who keep editing in it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        # No log: what went wrong is the client's to see, and faults would fill it.
+        config = uvicorn.Config(
+            cast("Any", App(world)), http=_Protocol, loop="uvloop", lifespan="off", access_log=False,
+            log_config=None, log_level=60, server_header=False, timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        super().__init__(config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._colleagues = asyncio.create_task(keep_editing(self.world))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._colleagues.cancel()
+        await super().shutdown(sockets)
+
+
+async def keep_editing(world: World) -> None:
+    """Let colleagues edit at the rate set, which may change meanwhile. Ends when cancelled."""
+    while True:
+        rate = world.settings.edits_per_minute
+        if rate <= 0:
+            await asyncio.sleep(_IDLE_SECONDS)
+            continue
+        await asyncio.sleep(60 / rate)
+        world.colleague_edit()
+
+
+@contextmanager
+def in_thread(world: World, port: int = 0) -> Iterator[str]:
+    """Serve from a thread with a loop of its own; yields the base URL. For synchronous clients.
+
+    The world must not be changed directly meanwhile, but through `/_simulator`.
+    """
+    listener = listen(port=port)
+    server = Server(world)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        # The socket listens once uvicorn has started; until then a client's connect would be refused.
+        listener.listen(1024)
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+@asynccontextmanager
+async def in_loop(world: World, port: int = 0) -> AsyncIterator[str]:
+    """Serve inside the running loop; yields the base URL. The world may be changed at any time."""
+    listener = listen(port=port)
+    listener.listen(1024)
+    server = Server(world)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
