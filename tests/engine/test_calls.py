@@ -129,11 +129,12 @@ async def test_the_reserve_of_the_day_is_spent_only_by_who_may(db: Database) -> 
     quotas = [Quota("burst", 1000, timedelta(seconds=1), has_headers=False, daily_limit=10)]
     async with Governor(db, platform="test", account_id="b", quotas=quotas) as governor:
         backfill = make_calls(Script(), governor)
+        for _ in range(10):  # nine, and the one that looks for a new day
+            await backfill.send(GET)
         with pytest.raises(RateLimited) as caught:
-            for _ in range(11):
-                await backfill.send(GET)
+            await backfill.send(GET)
         assert caught.value.daily
-        assert backfill.counts.calls == 10  # nine, and the one that looks for a new day
+        assert backfill.counts.calls == 10
         person = Calls(Script(), governor, FixedToken(Token("t")), spends_reserve=True)
         with pytest.raises(RateLimited):
             await person.send(GET)

@@ -134,13 +134,17 @@ async def test_a_held_lease_outlives_its_term_by_its_heartbeat(db: Database, ten
 
 async def test_a_block_that_lost_its_lease_is_stopped(db: Database, tenant_id: UUID) -> None:
     connection_id = await make_connection(db, tenant_id)
-    with pytest.raises(LeaseLost):
+
+    async def block() -> None:
         async with hold_lease(
             db, tenant_id=tenant_id, connection_id=connection_id, purpose="pull:contacts", seconds=0.6
         ) as lease:
             # The same holder again: as a second process that was restored from a snapshot would be.
             assert await take(db, tenant_id, connection_id, lease.holder) is not None
             await asyncio.sleep(30)
+
+    with pytest.raises(LeaseLost):
+        await block()
     task = asyncio.current_task()
     assert task is not None
     assert task.cancelling() == 0

@@ -364,8 +364,10 @@ async def test_one_process_has_one_governor_per_account(db: Database) -> None:
 
 
 async def test_a_client_sees_the_headers_the_server_sends() -> None:
-    async with LimitedServer(limit=3, window=5.0, tells=True).serve() as server:
-        async with Client.connect(server.port) as client:
-            answers = [await client.get() for _ in range(4)]
+    async with (
+        LimitedServer(limit=3, window=5.0, tells=True).serve() as server,
+        Client.connect(server.port) as client,
+    ):
+        answers = [await client.get() for _ in range(4)]
     assert [status for status, _ in answers] == [200, 200, 200, 429]
     assert read_facts(answers[0][1]) == QuotaFacts(limit=3, remaining=2, window=timedelta(seconds=5))

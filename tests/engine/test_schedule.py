@@ -178,10 +178,14 @@ async def test_a_run_somebody_asked_for_is_queued_once_and_before_the_schedules(
 async def test_a_job_is_not_made_when_the_transaction_fails(db: Database, tenant_id: UUID) -> None:
     connection_id = await make_connection(db, tenant_id)
     order = RunOrder(tenant_id, connection_id, "contacts", "incremental")
-    with pytest.raises(ZeroDivisionError):
+
+    async def fail() -> None:
         async with db.transaction(tenant_id=tenant_id) as conn:
             assert await jobs.enqueue(conn, [order, order]) == 1
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
     assert await queued(db) == []
 
 

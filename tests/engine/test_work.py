@@ -99,7 +99,7 @@ async def test_a_run_that_was_asked_for_is_found_without_being_told(
     async def run_job(job: RunJob) -> None:
         assert job.run_id is not None
         async with db.transaction(tenant_id=job.tenant_id) as conn:
-            await runs.start(conn, job.run_id, tenant_id=job.tenant_id, mode=job.mode, now=now())
+            await runs.start(conn, job.run_id, tenant_id=job.tenant_id, now=now())
         found.put_nowait(job.run_id)
 
     async with working(db, settings, run_job), asyncio.timeout(10):
@@ -172,13 +172,12 @@ async def test_a_requested_run_that_another_took_off_the_list_is_not_waited_for(
             await runs.finish(conn, run_id, tenant_id=tenant_id, status="cancelled", now=now(), api_calls=0)
         raise Busy
 
-    async with working(db, settings, run_job):
-        await until(lambda: has_tried())
-        await until(lambda: is_queue_empty(db))
-
     async def has_tried() -> bool:
         return tries > 0
 
+    async with working(db, settings, run_job):
+        await until(has_tried)
+        await until(lambda: is_queue_empty(db))
     assert tries == 1
 
 

@@ -10,7 +10,7 @@ from syncline.actions.hub import DEFAULT_TENANT
 from syncline.config import Settings
 from syncline.store.db import connect
 from syncline.store.location import locate_database
-from syncline.store.psql import psql_command
+from syncline.store.psql import psql_command, require_options
 from syncline.store.roles import OWNER
 from syncline.store.tenants import get_tenant
 
@@ -29,13 +29,17 @@ async def prepare_psql(
 ) -> AsyncGenerator[PsqlCall]:
     """Return how to start psql; the embedded server stays up for the length of the block.
 
-    Raises `SettingInvalid` where the URL of the role is not set, `NotFound` for an unknown tenant.
+    Raises `SettingInvalid` where the URL of the role is not set, `DatabaseUnsuitable` where it leads through
+    a pooler, `NotFound` for an unknown tenant.
     """
     async with locate_database(settings) as location:
         url = await (location.admin_url() if as_owner else location.reader_url())
         # The reader may not ask for tenants by name; the application may.
         async with await connect(await location.app_url(), pooler=settings.database_pooler) as conn:
             tenant_id = (await get_tenant(conn, tenant)).tenant_id
+        if location.embedded is None:
+            setting = "SYNCLINE_ADMIN_DATABASE_URL" if as_owner else "SYNCLINE_READER_DATABASE_URL"
+            await require_options(url, tenant_id=tenant_id, setting=setting)
         command, environment = psql_command(url, tenant_id=tenant_id, postgres_bin=settings.postgres_bin)
         if as_owner:
             environment["PGOPTIONS"] += f" -c role={OWNER}"

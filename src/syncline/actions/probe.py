@@ -17,7 +17,9 @@ from syncline.errors import NotFound, ScopeMissing, SynclineError
 from syncline.store.db import Database
 
 #: A person waits: a host that cannot be reached is given up soon.
-PATIENCE_SECONDS = 8.0
+PATIENCE_SECONDS = 5.0
+#: Of the first call of all, before anything is known to be right.
+_ATTEMPTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def send_ungoverned(db: Database, platform: Platform, http: Http, token: Token |
     """Return a `Send` for a token whose account is not known yet, and so has no quota to be kept."""
     governor = Governor(db, platform=platform.capabilities.platform, account_id="", quotas=())
     source = None if token is None else FixedToken(token)
-    return Calls(http, governor, source, give_up_after_seconds=PATIENCE_SECONDS).send
+    return Calls(http, governor, source, give_up_after_seconds=PATIENCE_SECONDS, max_attempts=_ATTEMPTS).send
 
 
 def govern(db: Database, platform: Platform, account_id: str) -> Governor:

@@ -16,6 +16,7 @@ from syncline.connectors.registry import get_platform
 from syncline.engine.quota import usage
 from syncline.engine.readings import ASSOCIATIONS, HISTORY, READINGS
 from syncline.engine.schedule import next_after
+from syncline.engine.write import lease_purpose
 from syncline.errors import SettingInvalid, SynclineError
 from syncline.store import health, jobs, parked, payloads, runs, schedules, workers
 from syncline.store.connections import Connection
@@ -94,6 +95,8 @@ class _Known:
     successes: dict[tuple[UUID, str], datetime]
     schedules: dict[tuple[UUID, str], Schedule]
     parked: dict[tuple[UUID, str], int]
+    #: Leases that are held: a run without one has lost its process.
+    held: set[tuple[UUID, str]]
     time_zone: str
 
 
@@ -150,6 +153,7 @@ async def _look(conn: Conn, hub: Hub, at: datetime) -> _Known:
         await health.list_successes(conn, tenant_id=tenant_id),
         {(each.connection_id, each.object): each for each in planned},
         {(each.connection_id, each.object): each.count for each in counts},
+        await health.list_held(conn, tenant_id=tenant_id),
         hub.tenant.time_zone,
     )
 
@@ -173,7 +177,7 @@ async def _objects(
                 there.get(key),
                 known.parked.get(key, 0),
                 schedule.next_at if schedule is not None and schedule.enabled else None,
-                _problem(connection, run, schedule),
+                _problem(connection, run, schedule, known),
             )
         )
     return found
@@ -186,11 +190,11 @@ def _judge(
     schedule: Schedule | None,
     known: _Known,
 ) -> State:
-    if run is not None and run.status == "running":
+    if run is not None and run.status == "running" and not _is_orphaned(run, known):
         return "running"
     if connection.status == "paused":
         return "paused"
-    if run is not None and run.status in ("failed", "stopped"):
+    if run is not None and (run.status in ("failed", "stopped") or _is_orphaned(run, known)):
         return "failed"
     if success_at is None:
         return "never"
@@ -208,9 +212,16 @@ def _is_late(schedule: Schedule, success_at: datetime, known: _Known) -> bool:
         return True
 
 
-def _problem(connection: Connection, run: Run | None, schedule: Schedule | None) -> str | None:
+def _is_orphaned(run: Run, known: _Known) -> bool:
+    """Tell whether a run's process has died: the next run of the object writes that down."""
+    return run.status == "running" and (run.connection_id, lease_purpose(run.object)) not in known.held
+
+
+def _problem(connection: Connection, run: Run | None, schedule: Schedule | None, known: _Known) -> str | None:
     if connection.status == "paused":
         return connection.paused_reason
+    if run is not None and _is_orphaned(run, known):
+        return "The process ended before the run did; the next run goes on from there."
     if run is not None and run.status == "failed" and run.error_details is not None:
         return str(run.error_details.get("error", "")) or None
     return schedule.problem if schedule is not None else None

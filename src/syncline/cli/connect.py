@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import webbrowser
 from pathlib import Path
 from typing import Annotated
@@ -78,7 +79,8 @@ async def _by_consent(
         callback.expect(consent.state)
         console = open_console(errors=True)
         console.print(f"Open this address in a browser and grant access:\n\n{consent.url}\n", markup=False)
-        webbrowser.open(consent.url)
+        if _has_screen():
+            webbrowser.open(consent.url)
         code = await callback.wait()
         return await connect_code(
             hub,
@@ -88,6 +90,11 @@ async def _by_consent(
             redirect_uri=consent.redirect_uri,
             code=code,
         )
+
+
+def _has_screen() -> bool:
+    """Tell whether a browser can be shown; one that runs in the terminal would take it away from us."""
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
 
 
 def _read_token(platform: str, variable: str | None, file: Path | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -71,7 +72,7 @@ async def _play(demo: DemoHome, *, once: bool, edits: float) -> int:
         demo.plan.platform,
         anchor=demo.plan.anchor,
         journal=demo.journal,
-        contacts=demo.plan.contacts,
+        **SIMULATORS[demo.plan.platform].scale(demo.plan.contacts),
         seed=demo.plan.seed,
         rate=_RATE,
     )
@@ -91,7 +92,9 @@ async def _present(hub: Hub, demo: DemoHome, simulation: Simulation, *, once: bo
     connected = await connect_token(hub, Wish(demo.plan.platform, _NAME, simulation.url), simulation.token)
     account = connected.found.account
     console.print(f"Connected: {account.name} at {simulation.url}.", markup=False)
-    async with show_progress(hub) as progress:
+    # Only the first sync reads everything; then what there is tells how long it will take.
+    counts = {} if demo.goes_on else {(_NAME, one.object): one.count or 0 for one in connected.found.objects}
+    async with show_progress(hub, expected=counts) as progress:
         result = await sync(hub, names=[_NAME], requested_by="demo", progress=progress)
     show_result(result)
     status = await read_status(hub, ask_source=True)
@@ -110,9 +113,11 @@ async def _present(hub: Hub, demo: DemoHome, simulation: Simulation, *, once: bo
 async def _live(hub: Hub, connected: Connected, simulation: Simulation, edits: float) -> None:
     """Let colleagues edit and a worker keep up, until Ctrl-C."""
     console = open_console()
+    stop = asyncio.Event()
+    # The worker puts its own in this one's place; until then Ctrl-C is an end like any other.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
     console.print(f"Simulated colleagues now make {edits:g} edits a minute in the CRM. Ctrl-C ends the demo.")
     await simulation.change(edits_per_minute=edits)
-    stop = asyncio.Event()
     names = [each.object for each in connected.found.objects]
     others = [
         asyncio.create_task(_hurry(hub, connected, names, _OBJECTS_SECONDS)),

@@ -18,6 +18,8 @@ from syncline.store.home import Home
 from syncline.store.locks import FileLock
 
 _FOLDER = "demo"
+#: A demo that was killed is started again at once; its runs are not to be waited for.
+_LEASE_SECONDS = 5
 _FILE = "demo.json"
 _LOCK = "demo.lock"
 _JOURNAL = "edits"
@@ -60,7 +62,13 @@ async def open_demo_home(settings: Settings, platform: str, contacts: int) -> De
 
     Raises `Busy` while another demo runs there, `HomeUnusable`.
     """
-    own = settings.model_copy(update={"home": settings.home / _FOLDER, **dict.fromkeys(_FOREIGN)})
+    own = settings.model_copy(
+        update={
+            "home": settings.home / _FOLDER,
+            "lease_seconds": _LEASE_SECONDS,
+            **dict.fromkeys(_FOREIGN),
+        }
+    )
     home = Home(own.home)
     lock = FileLock(home.path / _LOCK)
     if not lock.try_exclusive():

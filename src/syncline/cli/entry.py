@@ -14,8 +14,7 @@ import typer
 
 from syncline.cli import exit_codes
 from syncline.cli.commands import COMMANDS, Command
-from syncline.cli.logs import mask_value
-from syncline.cli.running import DEBUGGING
+from syncline.cli.debugging import DEBUGGING
 from syncline.errors import SynclineError
 
 _HELP = (
@@ -113,6 +112,8 @@ def _find_command(words: list[str]) -> str | None:
 
 def _report(message: str, error: BaseException, code: int, *, debug: bool) -> int:
     if debug:
+        from syncline.cli.logs import mask_value  # slow to import, and needed for this alone
+
         print(mask_value("".join(traceback.format_exception(error))), file=sys.stderr)  # noqa: T201 - as below
     with contextlib.suppress(BrokenPipeError):
         print(f"syncline: {message}", file=sys.stderr)  # noqa: T201 - the one place that speaks for errors

@@ -60,14 +60,14 @@ def _formatter(
 ) -> structlog.stdlib.ProcessorFormatter:
     renderer: Processor
     if as_text:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=24
-        )
+        renderer = structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=24)
     else:
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-    finish: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if not as_text:
-        finish.append(structlog.processors.format_exc_info)
+    # Tracebacks become text before secrets are masked, not in the renderer.
+    finish: list[Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+    ]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), mask_secrets],
         processors=[*finish, mask_secrets, renderer],

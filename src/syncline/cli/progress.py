@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
@@ -22,6 +23,7 @@ from syncline.engine.write import Target
 
 _QUOTA_SECONDS = 1.0
 _PLAIN_SECONDS = 2.0
+_NOTHING: Mapping[tuple[str, str], int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -60,6 +62,8 @@ class Tally:
         #: Share of the busiest account's quota in use, 0 to 1; None where there is no limit.
         self.quota: float | None = None
         self._several = False
+        #: Records of objects that have not begun, by connection and object, where known.
+        self.ahead: dict[tuple[str, str], int] = {}
 
     def planned(self, connection: str, objects: Sequence[str]) -> None:
         del objects
@@ -102,6 +106,7 @@ class Tally:
         total.records = sum(line.records for line in lines)
         total.calls = sum(line.calls for line in lines)
         known = [line.expected or line.records for line in lines]
+        known += [count for key, count in self.ahead.items() if key not in self.lines]
         total.expected = sum(known) if known else None
         if lines and not running:
             total.ended_at = max(line.ended_at or 0.0 for line in lines)
@@ -186,13 +191,20 @@ class LiveTally(Tally):
 
 
 @asynccontextmanager
-async def show_progress(hub: Hub, *, quiet: bool = False) -> AsyncGenerator[SyncProgress]:
-    """Show a sync for the length of the block, unless `quiet`."""
+async def show_progress(
+    hub: Hub, *, quiet: bool = False, expected: Mapping[tuple[str, str], int] = _NOTHING
+) -> AsyncGenerator[SyncProgress]:
+    """Show a sync for the length of the block, unless `quiet`.
+
+    `expected` tells beforehand how many records a connection's object has, so that the time left is known
+    from the start.
+    """
     if quiet:
         yield Unseen()
         return
     console = open_console(errors=True)
     tally = LiveTally(console) if console.is_terminal else PlainTally(console)
+    tally.ahead = dict(expected)
     watching = asyncio.create_task(_watch_quota(hub, tally))
     try:
         if isinstance(tally, LiveTally):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from syncline.cli.debugging import DEBUGGING
 from syncline.cli.logs import configure_logs
 from syncline.config import Settings, load_settings
 
 T = TypeVar("T")
-
-#: Whether --debug was given: everything is logged, and errors come with their traceback.
-DEBUGGING: ContextVar[bool] = ContextVar("debugging", default=False)
 
 
 def run(action: Callable[[Settings], Coroutine[Any, Any, T]], *, serves: bool = False) -> T:

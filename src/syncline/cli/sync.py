@@ -9,12 +9,13 @@ import typer
 
 from syncline.actions.hub import DEFAULT_TENANT, open_hub
 from syncline.actions.sync import Synced, SyncResult, sync
+from syncline.cli.debugging import DEBUGGING
 from syncline.cli.exit_codes import PARKED, code_of_all
 from syncline.cli.logs import mask_value
 from syncline.cli.options import AsJson, Objects, Tenant
 from syncline.cli.output import make_table, open_console, print_json, show_number
 from syncline.cli.progress import show_progress
-from syncline.cli.running import DEBUGGING, run
+from syncline.cli.running import run
 from syncline.config import Settings
 
 

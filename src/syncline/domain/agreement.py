@@ -1,7 +1,8 @@
 """What two sides agree on, and what a pull changes of ours by it.
 
 The base of a link holds a pair per field, [ours, theirs as read]; each side is compared with its own half,
-so that a CRM that normalises what we send, or a converter that changed, is no change of theirs.
+so that a CRM that normalises what we send, or a converter that changed, is no change of theirs. Where both
+halves are the same text the pair is written once, as [both]: that is most of a base, and of its cost.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ def encode(document: Mapping[str, Any]) -> str:
     return _encode(document).decode()
 
 
+def _pair(ours: Any, theirs: Any) -> list[Any]:
+    # By type as well: 1 and true are equal to Python, and not to a CRM.
+    return [theirs] if type(ours) is type(theirs) and ours == theirs else [ours, theirs]
+
+
 def _brief(value: Any) -> Any:
     if isinstance(value, str) and len(value) > _DIGEST_ABOVE:
         return "blake2:" + hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
@@ -47,12 +53,12 @@ def agree_on_new(kind: RecordType, mapped: MappedRecord) -> tuple[str, str]:
         value = values[name]
         half = theirs.get(name, value)
         if name in long:
-            base[name] = [_brief(value), _brief(half)]
+            base[name] = _pair(_brief(value), _brief(half))
             if isinstance(value, str) and len(value) * 4 > MAX_LOGGED_BYTES:
                 changes[name] = _logged(None, value)
                 continue
         else:
-            base[name] = [value, half]
+            base[name] = _pair(value, half)
         if value is not None:
             changes[name] = [None, value]
     return encode(base), encode(changes)
@@ -100,7 +106,7 @@ def find_difference(
         if name in kind.long:
             half = _brief(half)
         known = base.get(name)
-        if known is not None and known[1] == half:
+        if known is not None and known[-1] == half:
             continue
         ours = row.get(name)
         keep = known is None and ours is not None and (value is None or not theirs_is_newer)
@@ -108,7 +114,7 @@ def find_difference(
         if final != ours:
             changes[name] = _logged(ours, final)
             values[name] = final
-        agreed[name] = [_brief(final) if name in kind.long else final, half]
+        agreed[name] = _pair(_brief(final) if name in kind.long else final, half)
     for name, sources in kind.derived.items():
         if name in mapped.values and any(source in changes for source in sources):
             values[name] = mapped.values[name]

@@ -16,6 +16,10 @@ from syncline.domain.values import CONVERTERS, Unreadable, Value
 
 Convert = Literal["text", "number", "percent", "boolean", "time", "date", "owner", "choice"]
 
+_encode = msgspec.json.Encoder().encode
+#: Fields that change their meaning with a stage's facts, though no property changed.
+_PLACE = ("pipeline_id", "stage_id", "status", "probability")
+
 
 @dataclass(frozen=True, slots=True)
 class FieldMap:
@@ -62,6 +66,17 @@ class Lookups:
     #: The account's currency, for records that name none.
     currency: str | None = None
 
+    def owners_digest(self) -> str:
+        """Return a text that differs whenever an owner is known that was not, or became another."""
+        return hashlib.blake2b(_encode(sorted(self.owners.items())), digest_size=16).hexdigest()
+
+    def stage_facts(self) -> dict[str, list[Any]]:
+        """Return what each stage makes of a deal, by pipeline and stage, as JSON can hold it."""
+        return {
+            f"{pipeline}/{stage}": [fact.stage_id, fact.is_closed, fact.is_won, str(fact.probability)]
+            for (pipeline, stage), fact in self.stages.items()
+        }
+
 
 class MappedRecord(msgspec.Struct, gc=False):
     """What a remote record says of ours."""
@@ -77,9 +92,6 @@ class MappedRecord(msgspec.Struct, gc=False):
     digest: bytes | None
 
 
-_encode = msgspec.json.Encoder().encode
-
-
 class Mapper:
     """An `ObjectMap` made ready for use with one connection's lookups."""
 
@@ -92,6 +104,7 @@ class Mapper:
             (each.field, each.property, self._reader(each)) for each in mapping.fields
         ]
         self._derive = _DERIVE.get(mapping.record_type)
+        self._is_placed = mapping.record_type == "deal"
 
     @property
     def properties(self) -> tuple[str, ...]:
@@ -125,8 +138,13 @@ class Mapper:
                 resolved = False
         if self._derive is not None:
             resolved = self._derive(values, self._lookups, problems) and resolved
-        digest = hashlib.blake2b(self._salt + _encode(theirs), digest_size=16).digest() if resolved else None
-        return MappedRecord(values, theirs, problems, digest)
+        return MappedRecord(values, theirs, problems, self._digest(values, theirs) if resolved else None)
+
+    def _digest(self, values: Mapping[str, Value], theirs: Mapping[str, Any]) -> bytes:
+        meaning = self._salt + _encode(theirs)
+        if self._is_placed:
+            meaning += _encode([values.get(name) for name in _PLACE])
+        return hashlib.blake2b(meaning, digest_size=16).digest()
 
     def _reader(self, each: FieldMap) -> Callable[[Any], Value]:
         if each.convert == "owner":

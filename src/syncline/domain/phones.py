@@ -28,7 +28,27 @@ def to_e164(text: str, region: str) -> str | None:
         clean = _NANP.fullmatch(text.translate(_SEPARATORS))
         if clean and clean[1][4:6] != "11":
             return "+1" + clean[1]
+    if text[:1] == "+" and (digits := text[1:].translate(_SEPARATORS)).isdecimal() and digits.isascii():
+        for size in (1, 2, 3):
+            lengths = _possible_lengths(digits[:size])
+            if lengths is not None:
+                # A zero after the country code may be a trunk prefix, which only the library can tell.
+                if digits[size : size + 1] != "0" and len(digits) - size in lengths:
+                    return "+" + digits
+                break
     return _parse(text, region)
+
+
+@lru_cache(maxsize=2000)
+def _possible_lengths(country_code: str) -> frozenset[int] | None:
+    """Return how many digits may follow a country code, by the library's own tables; None if it is none."""
+    regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(country_code))
+    if not regions or regions[0] == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+        return None if not regions else frozenset()
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(regions[0])
+    if metadata is None or metadata.general_desc is None:
+        return frozenset()
+    return frozenset(length for length in metadata.general_desc.possible_length if length > 0)
 
 
 @lru_cache(maxsize=20_000)

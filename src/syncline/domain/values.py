@@ -25,6 +25,8 @@ _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?")
 _EPOCH_MS = re.compile(r"-?\d{10,14}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# fromisoformat also takes week dates, commas and basic forms, which Postgres does not.
+_USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _TRUE = frozenset({"true", "t", "yes", "1"})
 _FALSE = frozenset({"false", "f", "no", "0"})
 
@@ -76,13 +78,13 @@ def as_moment(value: Any) -> datetime:
         if not text[:1].isdigit():
             raise Unreadable("not a time")
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)  # may leave the calendar at either end
     except (ValueError, OverflowError, OSError) as error:
         raise Unreadable("not a time") from error
-    if moment.tzinfo is None:
-        if not _DATE.fullmatch(text):
-            raise Unreadable("a time without zone")
-        return moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC)
+    if not _DATE.fullmatch(text):
+        raise Unreadable("a time without zone")
+    return moment.replace(tzinfo=UTC)
 
 
 def write_moment(moment: datetime) -> str:
@@ -95,7 +97,7 @@ def write_moment(moment: datetime) -> str:
 
 def as_time(value: Any) -> str:
     # The form nearly every answer has: 2022-02-17T18:54:22.300Z
-    if isinstance(value, str) and len(value) == 24 and value[10] == "T" and value[23] == "Z":
+    if isinstance(value, str) and len(value) == 24 and _USUAL_TIME.fullmatch(value):
         try:
             datetime.fromisoformat(value)
         except ValueError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from syncline.clock import now
 from syncline.connectors.base import Association, Connector
 from syncline.engine.write import Target
-from syncline.store import associations, payloads, planner
+from syncline.errors import ScopeMissing
+from syncline.store import associations, payloads, planner, runs
 from syncline.store.associations import AssociationRow, Pair, Reference
 from syncline.store.db import Conn
 
@@ -20,7 +23,7 @@ REFERENCES: dict[tuple[str, str], Reference] = {
         Reference("deal", "deals", "contact_id", "contact"),
         Reference("activity", "activities", "contact_id", "contact", keeps_link=True),
         Reference("activity", "activities", "company_id", "company"),
-        Reference("activity", "activities", "deal_id", "deal"),
+        Reference("activity", "activities", "deal_id", "deal", frees_contact=True),
         Reference("task", "tasks", "contact_id", "contact"),
         Reference("task", "tasks", "company_id", "company"),
         Reference("task", "tasks", "deal_id", "deal"),
@@ -45,6 +48,8 @@ class Associator:
         self._connector = connector
         self._record_types = record_types
         self._pairs = connector.capabilities.association_pairs
+        #: Rows and references that this reading changed.
+        self.changed = 0
 
     async def read_all(self) -> None:
         """Read every association of the pairs that begin with the target's object."""
@@ -54,17 +59,29 @@ class Associator:
         ids.sort(key=lambda remote_id: (len(remote_id), remote_id))
         for from_object, to_object in self._pairs:
             if from_object == target.object_name:
-                await self._read_forward(from_object, to_object, ids)
+                with self._noting_refusals():
+                    await self._read_forward(from_object, to_object, ids)
+                await target.persist(partial(self._remove_of_gone, from_object, to_object))
 
     async def read_of(self, remote_ids: Sequence[str]) -> None:
         """Read the associations of some records anew, in every pair of their object."""
         target = self._target
         ids = sorted(set(remote_ids))
         for from_object, to_object in self._pairs:
-            if from_object == target.object_name:
-                await self._read_forward(from_object, to_object, ids)
-            elif to_object == target.object_name and from_object in target.remote_object.associates_with:
-                await self._read_backward(from_object, ids)
+            with self._noting_refusals():
+                if from_object == target.object_name:
+                    await self._read_forward(from_object, to_object, ids)
+                elif to_object == target.object_name and from_object in target.remote_object.associates_with:
+                    await self._read_backward(from_object, ids)
+
+    @contextmanager
+    def _noting_refusals(self) -> Generator[None]:
+        """Go on with the other pairs when the token may not read one side of this one."""
+        try:
+            yield
+        except ScopeMissing as refusal:
+            if str(refusal) not in self._target.refusals:
+                self._target.refusals.append(str(refusal))
 
     async def _read_forward(self, from_object: str, to_object: str, ids: Sequence[str]) -> None:
         """Read whole sets of associations and store them, in batches that stay small in memory."""
@@ -73,7 +90,9 @@ class Associator:
         while start < len(ids):
             batch = ids[start : start + size]
             found = await self._connector.read_associations(from_object, to_object, batch)
-            await self._store(from_object, to_object, batch, found)
+            await self._target.persist(partial(self._store, from_object, to_object, batch, found))
+            self._target.on_progress()
+            self._target.check_stop()
             start += size
             size = max(1, min(largest, _ASSOCIATIONS_AT_ONCE * size // max(1, len(found)), size * 10))
 
@@ -88,15 +107,34 @@ class Associator:
         for start in range(0, len(ids), size):
             batch = ids[start : start + size]
             found = await self._connector.read_associations(target.object_name, near_object, batch)
-            async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 stored = await associations.list_pairs(conn, pair, batch)
-                # A record may have been read after the rows that name it: its references wait.
-                await self._bring_up(conn, pair, sorted({near for near, _ in stored}), list(batch))
+            # A record may have been read after the rows that name it: its references wait.
+            await target.persist(partial(self._catch_up, pair, {near for near, _ in stored}, batch))
             different = {(each.to_id, each.from_id) for each in found} ^ stored
             if different:
                 await self._read_forward(
                     near_object, target.object_name, sorted({near for near, _ in different})
                 )
+
+    async def _catch_up(self, pair: Pair, near: Collection[str], far: Sequence[str]) -> None:
+        target = self._target
+        async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            await target.prove_lease(conn)
+            await planner.prefer_indexes(conn)
+            self.changed += await self._bring_up(conn, pair, sorted(near), list(far))
+
+    async def _remove_of_gone(self, from_object: str, to_object: str) -> None:
+        """Remove rows of records that are no longer living: nobody asks the CRM for those."""
+        target = self._target
+        pair = Pair(target.tenant_id, target.connection_id, from_object, to_object)
+        async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+            await target.prove_lease(conn)
+            lost = await associations.remove_of_gone(conn, pair, target.table)
+            if lost:
+                await planner.prefer_indexes(conn)
+                await self._bring_up(conn, pair, [], sorted(lost))
+        self.changed += len(lost)
 
     async def _store(
         self, from_object: str, to_object: str, ids: Sequence[str], found: Sequence[Association]
@@ -112,12 +150,26 @@ class Associator:
             await planner.prefer_indexes(conn)
             replaced = await associations.replace(conn, pair, ids, rows, now=now())
             far = replaced.lost_to_ids.union(each.to_id for each in found)
-            await self._bring_up(conn, pair, list(ids), sorted(far))
-        target.counts.read += len(found)
+            changed = replaced.changed + await self._bring_up(conn, pair, list(ids), sorted(far))
+            counts = runs.RunCounts(read=len(found))
+            await runs.add_counts(
+                conn,
+                target.run_id,
+                counts,
+                tenant_id=target.tenant_id,
+                api_calls=target.count_calls(),
+                now=now(),
+            )
+        target.counts.add(counts)
+        self.changed += changed
 
-    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> None:
-        """Bring both sides' payloads and the references of ours up to the rows; what is right stays."""
+    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> int:
+        """Bring both sides' payloads and the references of ours up to the rows; what is right stays.
+
+        Returns how many references changed.
+        """
         platform = self._connector.capabilities.platform
+        changed = 0
         for name, other, ids, reverse in (
             (pair.from_object, pair.to_object, near, False),
             (pair.to_object, pair.from_object, far, True),
@@ -131,7 +183,7 @@ class Associator:
                 part = ids[start : start + _AT_ONCE]
                 await associations.put_in_payloads(conn, pair, table, part, reverse=reverse)
                 if reference is not None:
-                    await associations.put_reference(
+                    changed += await associations.put_reference(
                         conn,
                         pair,
                         reference,
@@ -141,3 +193,4 @@ class Associator:
                         actor=self._target.actor,
                         now=now(),
                     )
+        return changed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,7 @@ _KIND = "history"
 #: A call gives fewer records with history than without.
 _BATCH = 50
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_TRANSACTION = timedelta(hours=1)
 
 
 async def read_history(target: Target, connector: Connector, mapping: ObjectMap, *, full: bool) -> None:
@@ -49,7 +50,10 @@ async def read_history(target: Target, connector: Connector, mapping: ObjectMap,
     todo = [remote_id for remote_id in ids if _by_number(remote_id) > _by_number(after)]
     for start in range(0, len(todo), _BATCH):
         await _read_batch(target, connector, mapping, fields, lookups, todo[start : start + _BATCH])
-    since = datetime.fromisoformat(state["logged_to"]) if "logged_to" in state else _BEGINNING
+    since = _BEGINNING
+    if "logged_to" in state:
+        # A transaction that was still open then has an earlier time than what was looked through.
+        since = datetime.fromisoformat(state["logged_to"]) - _LONGEST_TRANSACTION
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         await target.prove_lease(conn)
         await history.follow_change_log(
@@ -72,6 +76,7 @@ async def _read_batch(
     remote_ids: list[str],
 ) -> None:
     found = await connector.read_history(target.object_name, remote_ids, [each.property for each in fields])
+    tracked = TRACKED[mapping.record_type]
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         await target.prove_lease(conn)
         await planner.prefer_indexes(conn)
@@ -81,7 +86,9 @@ async def _read_batch(
             for remote_id, by_property in found.items()
             if remote_id in records
             for each in fields
-            for row in _past_of(records[remote_id], each, by_property.get(each.property, []), lookups)
+            for row in _past_of(
+                records[remote_id], each, tracked[each.field], by_property.get(each.property, []), lookups
+            )
         ]
         await history.put(conn, rows, tenant_id=target.tenant_id, record_type=mapping.record_type)
         await cursors.put(
@@ -100,26 +107,33 @@ async def _read_batch(
         )
     target.counts.read += len(remote_ids)
     target.on_progress()
+    target.check_stop()
 
 
 def _past_of(
-    record_id: UUID, each: FieldMap, versions: list[tuple[int, str | None, str]], lookups: Lookups
+    record_id: UUID,
+    each: FieldMap,
+    logged: tuple[str, ...],
+    versions: list[tuple[int, str | None, str]],
+    lookups: Lookups,
 ) -> list[PastValue]:
     """Turn versions (newest first) into past values; one that cannot be read is kept as the CRM's text."""
-    read = _reader(each, lookups)
+    read = _reader(each, lookups, is_date=len(logged) > 1)
+    # Of several values of one moment the newest, which comes first, is what the others were replaced by.
+    lasting = {at_ms: (value, source) for at_ms, value, source in reversed(versions)}
     return [
         PastValue(record_id, each.field, from_ms(at_ms), read(value), source)
-        for at_ms, value, source in versions
+        for at_ms, (value, source) in lasting.items()
     ]
 
 
-def _reader(each: FieldMap, lookups: Lookups) -> Callable[[str | None], str | None]:
+def _reader(each: FieldMap, lookups: Lookups, *, is_date: bool) -> Callable[[str | None], str | None]:
     def read(value: str | None) -> str | None:
         if value is None or value == "":
             return None
         if each.convert == "owner":
             return lookups.owners.get(value, value)
-        convert: Callable[[Any], Any] | None = CONVERTERS.get(each.convert)
+        convert: Callable[[Any], Any] | None = CONVERTERS.get("date" if is_date else each.convert)
         try:
             return str(convert(value)) if convert is not None else value
         except Unreadable:

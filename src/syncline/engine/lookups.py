@@ -58,6 +58,15 @@ async def refresh_pipelines(
             await _put_pipeline(
                 conn, pipeline, remote_object.name, tenant_id=tenant_id, connection_id=connection_id
             )
+        if pipelines:  # an empty list is no proof that all of them are gone
+            await definitions.archive_other_pipelines(
+                conn,
+                [pipeline.remote_id for pipeline in pipelines],
+                tenant_id=tenant_id,
+                connection_id=connection_id,
+                object_name=remote_object.name,
+                now=now(),
+            )
 
 
 async def _put_pipeline(

@@ -7,11 +7,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from syncline.clock import from_ms
+from syncline.clock import from_ms, to_ms
 from syncline.connectors.base import Page, RemoteRecord
 from syncline.domain.mapping import MappedRecord, Mapper
 from syncline.domain.values import write_moment
 from syncline.store.parked import Parked
+from syncline.store.payloads import KnownPayload
 
 
 class Prepared(msgspec.Struct, gc=False):
@@ -39,9 +40,10 @@ def _prepare(record: RemoteRecord, requested_ms: int, mapper: Mapper | None) -> 
         mapped = mapper.map(record.properties)
         archived = None if record.archived_ms is None else write_moment(from_ms(record.archived_ms))
         mapped.values["archived_at"] = archived
-        if archived is not None and mapped.digest is not None:
-            # An archive moves neither the modified time nor a mapped property.
-            mapped.digest = hashlib.blake2b(mapped.digest + b"archived", digest_size=16).digest()
+        if mapped.digest is not None and (archived is not None or record.merged_ids):
+            # Neither an archive nor a merge need change a mapped property; both mean something.
+            more = f"{archived is not None} {record.merged_ids}".encode()
+            mapped.digest = hashlib.blake2b(mapped.digest + more, digest_size=16).digest()
     return Prepared(
         record.remote_id,
         record.payload,
@@ -86,3 +88,35 @@ def latest_of(records: Iterable[Prepared]) -> dict[str, Prepared]:
         ):
             latest[record.remote_id] = record
     return latest
+
+
+def is_news(record: Prepared, known: KnownPayload | None) -> bool:
+    """Say whether a record must be written; older and equal states are passed over."""
+    if known is None:
+        return True
+    if known.archived_reason == "merged":
+        # Old ids keep resolving after a merge; they are not records any more.
+        return False
+    if record.updated_ms is not None and known.remote_updated_at is not None:
+        known_ms = to_ms(known.remote_updated_at)
+        if record.updated_ms < known_ms:
+            return False
+        if record.updated_ms == known_ms and record.requested_ms < to_ms(known.requested_at):
+            return False
+    if known.payload_hash != record.payload_hash:
+        return True
+    if (known.archived_at is None) != (record.archived_ms is None):
+        return True
+    # The same payload may mean something else by now: a reference that is known since, another mapping.
+    digest = None if record.mapped is None else record.mapped.digest
+    return digest is not None and digest != known.mapped_hash
+
+
+def is_meaningful(record: Prepared, known: KnownPayload | None) -> bool:
+    """Say whether any mapped property changed; calculated ones change daily and mean nothing here."""
+    mapped = record.mapped
+    if mapped is None:
+        return False
+    if known is None or mapped.digest is None or known.mapped_hash != mapped.digest:
+        return True
+    return (known.archived_at is None) != (record.archived_ms is None)

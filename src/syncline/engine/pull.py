@@ -22,7 +22,14 @@ from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.readings import READINGS, find_reading
 from syncline.engine.remotes import Remote
 from syncline.engine.write import Target, lease_purpose
-from syncline.errors import Busy, PauseConnection, RetryLater, SynclineError
+from syncline.errors import (
+    Busy,
+    NotFound,
+    PauseConnection,
+    RetryLater,
+    SynclineError,
+    TokenRejected,
+)
 from syncline.store import connections, parked, payloads, runs
 from syncline.store.db import Database
 from syncline.store.runs import Run
@@ -53,7 +60,12 @@ async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -
     Raises `Busy` when another worker is at it (a run that was asked for stays pending), and after writing
     the run down as failed whatever made it fail. A connection whose token or grant is gone is paused.
     """
-    reading = await find_reading(remote, order.object_name)
+    try:
+        reading = await find_reading(remote, order.object_name)
+    except TokenRejected as refusal:
+        await _pause(db, remote, refusal)
+        raise
+    await _read_owners_first(db, remote, order, settings)
     async with AsyncExitStack() as stack:
         try:
             lease = await stack.enter_async_context(
@@ -81,6 +93,29 @@ async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -
         return await _finish(db, remote, target, log)
 
 
+async def _read_owners_first(db: Database, remote: Remote, order: Order, settings: Settings) -> None:
+    """Read the owners of a connection that has none yet: nearly every other record refers to one.
+
+    Whoever comes second waits for the first. An account that does not show its owners is read without.
+    """
+    if order.object_name in READINGS:
+        return
+    kinds = {each.name: each.record_type for each in remote.objects}
+    owners = next((name for name, kind in kinds.items() if kind == "owner"), None)
+    if owners is None or order.object_name == owners:
+        return
+    while True:
+        async with db.transaction(tenant_id=remote.tenant_id) as conn:
+            if await runs.find_last_success(conn, **remote.keys, object_name=owners) is not None:
+                return
+        try:
+            await pull(db, remote, Order(owners, requested_by=order.requested_by), settings)
+        except Busy:
+            await asyncio.sleep(0.1)
+        except (PauseConnection, RetryLater, NotFound):
+            return
+
+
 async def _begin(
     db: Database, remote: Remote, order: Order, remote_object: RemoteObject, lease: Lease, settings: Settings
 ) -> Target:
@@ -101,7 +136,7 @@ async def _begin(
         await runs.abandon_others(conn, **keys, object_name=order.object_name, current=run_id, now=now())
         # The first column of the frame all tables share exists from here on, also for custom objects.
         table = await payloads.ensure_table(conn, remote.platform_name, remote_object.name)
-        known = await parked.list_parked(conn, **keys, object_name=order.object_name, limit=100_000)
+        parked_ids = await parked.list_ids(conn, **keys, object_name=remote_object.name)
     target = Target(
         db=db,
         tenant_id=remote.tenant_id,
@@ -114,7 +149,7 @@ async def _begin(
         actor=_ACTOR,
         lease=lease,
         count_calls=remote.count_calls,
-        parked_ids={each.remote_id for each in known},
+        parked_ids=set(parked_ids),
         stop=order.stop,
         chunk_rows=settings.chunk_rows,
         writers=settings.writers,
@@ -126,9 +161,8 @@ async def _begin(
 
 
 async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run:
-    status = "partial" if target.counts.failed else "success"
-    details = {"parked": target.examples} if target.examples else None
-    run = await _end(db, remote, target.run_id, status, remote.count_calls(), details)
+    status = "partial" if target.counts.failed or target.is_partial else "success"
+    run = await _end(db, remote, target.run_id, status, remote.count_calls(), _details(target))
     if run.records_created or run.records_updated or run.records_archived or run.records_failed:
         log.info(
             "run_ended",
@@ -147,7 +181,8 @@ async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run
 
 async def _fail(db: Database, remote: Remote, target: Target, failure: BaseException) -> None:
     """Write the failure down; it must not hide the failure itself when the database is what failed."""
-    stopped = not isinstance(failure, Exception)
+    told_to_stop = target.stop is not None and target.stop.is_set() and isinstance(failure, RetryLater)
+    stopped = told_to_stop or not isinstance(failure, Exception)
     try:
         await _end(
             db,
@@ -155,15 +190,29 @@ async def _fail(db: Database, remote: Remote, target: Target, failure: BaseExcep
             target.run_id,
             "cancelled" if stopped else "failed",
             remote.count_calls(),
-            {"error": _reason(failure), "kind": type(failure).__name__, "parked": target.examples},
+            {"error": _reason(failure), "kind": type(failure).__name__, **(_details(target) or {})},
         )
-        if isinstance(failure, PauseConnection):
-            async with db.transaction(tenant_id=remote.tenant_id) as conn:
-                await connections.pause(
-                    conn, remote.connection_id, str(failure), tenant_id=remote.tenant_id, now=now()
-                )
+        # A missing permission is about this object; the others may go on.
+        if isinstance(failure, TokenRejected):
+            await _pause(db, remote, failure)
     except (SynclineError, OSError) as second:
         _log.warning("run_not_written_down", run=str(target.run_id), reason=_reason(second))
+
+
+async def _pause(db: Database, remote: Remote, refusal: TokenRejected) -> None:
+    async with db.transaction(tenant_id=remote.tenant_id) as conn:
+        await connections.pause(
+            conn, remote.connection_id, str(refusal), tenant_id=remote.tenant_id, now=now()
+        )
+
+
+def _details(target: Target) -> dict[str, Any] | None:
+    details: dict[str, Any] = {}
+    if target.examples:
+        details["parked"] = target.examples
+    if target.refusals:
+        details["refused"] = target.refusals
+    return details or None
 
 
 async def _end(

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from datetime import datetime
+from functools import partial
+from typing import Protocol
 
 from syncline.clock import now, to_ms
 from syncline.connectors.base import RemoteObject
-from syncline.domain.mapping import Mapper
-from syncline.engine import history
+from syncline.domain.mapping import Lookups, Mapper
+from syncline.engine import history, walk
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
 from syncline.engine.follow import Follower, begin_following, find_watermark
 from syncline.engine.lookups import load_lookups, refresh_pipelines, refresh_properties
 from syncline.engine.remotes import Remote
-from syncline.engine.walk import KIND as BACKFILL
-from syncline.engine.walk import Backfill
+from syncline.engine.resolve import Resolver
 from syncline.engine.write import Target
 from syncline.store import calls, cursors, definitions, payloads, planner, runs
 from syncline.store.db import Conn
@@ -26,6 +27,10 @@ HISTORY = "history"
 READINGS = (ASSOCIATIONS, HISTORY)
 #: Changed records whose associations are read along; after more, all are read anew by their own run.
 _ASSOCIATE_AT_MOST = 2000
+#: Changed records after which every number that was called is looked at, rather than each change.
+_MANY_CHANGES = 5000
+#: Kinds of record that decide whom a call was with.
+_JOINED = ("contact", "deal", "activity")
 _DEFINITIONS = "definitions"
 _DEFINITIONS_LAST_MS = 3_600_000
 
@@ -53,8 +58,8 @@ class Records:
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         began_at = now()
-        properties = await self._refresh(target, remote, full=full)
-        mapping = remote.mapping.get(target.object_name)
+        properties, refreshed = await self._refresh(target, remote, full=full)
+        mapping, lookups = remote.mapping.get(target.object_name), Lookups()
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             if mapping is not None:
                 lookups = await load_lookups(conn, **target.keys, currency=remote.currency)
@@ -69,71 +74,87 @@ class Records:
                 mode="backfill" if backfill else "incremental",
             )
         absence = Absence(target, remote.connector, properties)
+        resumed, relinked = True, 0
         if backfill or watermark is None:
-            await self._backfill(target, remote, properties)
+            resumed = await self._backfill(target, remote, properties)
             await absence.run(always_archived=True)
+            async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+                await walk.end(conn, target)
         else:
             follower = Follower(target, remote.connector, properties)
             await follower.run(watermark)
             await absence.run()
-            await self._associate(target, remote, follower.touched)
-        await self._join_calls(target, began_at)
+            relinked = await self._associate(target, remote, follower.touched)
+        if mapping is not None:
+            resolver = Resolver(target, remote, mapping, properties)
+            await resolver.run(lookups, all_read=not resumed, pipelines_are_fresh=refreshed)
+        if self.remote_object.record_type in _JOINED and (relinked or target.counts.written):
+            await _join_calls(target, began_at)
 
-    async def _refresh(self, target: Target, remote: Remote, *, full: bool) -> list[str]:
-        """Return the properties to ask for; definitions are read anew at most once an hour."""
+    async def _refresh(self, target: Target, remote: Remote, *, full: bool) -> tuple[list[str], bool]:
+        """Return the properties to ask for, and whether definitions were read anew: at most once an hour."""
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             state = await cursors.find_state(conn, **target.cursor_keys(_DEFINITIONS))
             names = await definitions.list_property_names(conn, **target.object_keys)
         fresh = state is not None and to_ms(now()) - int(state["read_ms"]) < _DEFINITIONS_LAST_MS
         if fresh and not full:
-            return names
+            return names, False
         names = await refresh_properties(target.db, remote.connector, self.remote_object, **target.keys)
         await refresh_pipelines(target.db, remote.connector, self.remote_object, **target.keys)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             await cursors.put(conn, {"read_ms": to_ms(now())}, **target.cursor_keys(_DEFINITIONS), now=now())
-        return names
+        return names, True
 
     async def _wants_backfill(self, conn: Conn, target: Target, *, full: bool) -> bool:
-        if full or not self.remote_object.incremental:
-            return True
-        unfinished = await cursors.list_parts(conn, **target.cursor_keys(BACKFILL))
-        return bool(unfinished)
+        return full or not self.remote_object.incremental or await walk.is_unfinished(conn, target)
 
-    async def _backfill(self, target: Target, remote: Remote, properties: list[str]) -> None:
+    async def _backfill(self, target: Target, remote: Remote, properties: list[str]) -> bool:
+        """Read everything; returns whether an earlier run had begun with it."""
         # Changes are followed from before the first page on, by the CRM's clock: what is edited behind
         # the walk's back is read again afterwards. A walk that is resumed keeps its first mark.
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            resumed = await cursors.list_parts(conn, **target.cursor_keys(BACKFILL))
+            resumed = await walk.is_unfinished(conn, target)
         if not resumed and self.remote_object.incremental:
             account = await remote.connector.check()
             crm_now_ms = to_ms(now()) + int(account.clock_skew_seconds * 1000) - 1000
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 await begin_following(conn, target, crm_now_ms)
-        await Backfill(target, remote.connector, properties).run()
-        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            await planner.refresh_statistics(conn)
+                await walk.begin(conn, target)
+        await walk.Backfill(target, remote.connector, properties).run()
+        return resumed
 
-    async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> None:
-        if touched and len(touched) <= _ASSOCIATE_AT_MOST:
-            await Associator(target, remote.connector, remote.record_types).read_of(touched)
+    async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> int:
+        if not touched or len(touched) > _ASSOCIATE_AT_MOST:
+            return 0
+        associator = Associator(target, remote.connector, remote.record_types)
+        await associator.read_of(touched)
+        return associator.changed
 
-    async def _join_calls(self, target: Target, began_at: Any) -> None:
-        kind = self.remote_object.record_type
-        if kind not in ("contact", "deal", "activity"):
-            return
-        counts = target.counts
-        if not (counts.created or counts.updated or counts.archived):
-            return
-        async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
-            await planner.prefer_indexes(conn)
-            await calls.join_by_phone(
-                conn,
-                tenant_id=target.tenant_id,
-                since=began_at,
-                run_id=target.run_id,
-                actor=target.actor,
-                now=now(),
-            )
+
+async def _join_calls(target: Target, began_at: datetime) -> None:
+    """Join calls to contacts by number where something that this run wrote may have changed that."""
+    many = target.counts.written > _MANY_CHANGES
+    async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+        await planner.prefer_indexes(conn)
+        numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else began_at)
+    for start in range(0, max(1, len(numbers)), calls.AT_ONCE):
+        part = numbers[start : start + calls.AT_ONCE]
+        await target.persist(partial(_write_joins, target, began_at, part))
+
+
+async def _write_joins(target: Target, began_at: datetime, numbers: Sequence[str]) -> None:
+    async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
+        await target.prove_lease(conn)
+        await planner.prefer_indexes(conn)
+        await calls.join_by_phone(
+            conn,
+            numbers,
+            tenant_id=target.tenant_id,
+            since=began_at,
+            run_id=target.run_id,
+            actor=target.actor,
+            now=now(),
+        )
 
 
 class AllAssociations:
@@ -144,23 +165,20 @@ class AllAssociations:
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         del full
+        began_at, changed = now(), 0
         by_name = {each.name: each for each in remote.objects}
         for name in dict.fromkeys(pair[0] for pair in remote.connector.capabilities.association_pairs):
             if name not in by_name:
                 continue
             target.remote_object = by_name[name]
             target.table = payloads.table_of(remote.platform_name, name)
-            await Associator(target, remote.connector, remote.record_types).read_all()
-            async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-                await runs.add_counts(
-                    conn,
-                    target.run_id,
-                    runs.RunCounts(),
-                    tenant_id=target.tenant_id,
-                    api_calls=target.count_calls(),
-                    now=now(),
-                )
-            target.on_progress()
+            associator = Associator(target, remote.connector, remote.record_types)
+            await associator.read_all()
+            changed += associator.changed
+        # What could not be read of them is what this run was for.
+        target.is_partial = bool(target.refusals)
+        if changed:
+            await _join_calls(target, began_at)
 
 
 class FieldHistory:

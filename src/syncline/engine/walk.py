@@ -97,8 +97,6 @@ class Backfill:
             for queue in self._queues:
                 await queue.put(None)
             del writers
-        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
-            await cursors.remove(conn, **self._target.cursor_keys(KIND))
 
     async def _prepare(self) -> None:
         target = self._target
@@ -194,7 +192,7 @@ class Backfill:
         if self._walk.kind != "serial" and mine.until != OPEN_END:
             # Another walker may have taken the upper half while this page was on its way.
             until = int(mine.until)
-            records = [record for record in records if int(record.remote_id) <= until]
+            records = [record for record in records if _position(record.remote_id) <= until]
             if after is not None and _position(after) >= until:
                 after = None
         mine.done = after is None
@@ -218,12 +216,26 @@ class Backfill:
         )
 
     async def _advance(self, conn: Conn, positions: dict[int, tuple[str, bool]]) -> None:
-        for part, (after, done) in positions.items():
-            await self._put(conn, part, {"after": after, "done": done})
+        states = {part: {"after": after, "done": done} for part, (after, done) in positions.items()}
+        await cursors.put_parts(conn, states, now=now(), **self._target.cursor_keys(KIND))
+
+
+async def begin(conn: Conn, target: Target) -> None:
+    """Write down that a walk is to be made, in the transaction that marks from where changes are followed."""
+    await cursors.put(conn, IdRange(0, "", OPEN_END).state(), now=now(), **target.cursor_keys(KIND))
+
+
+async def is_unfinished(conn: Conn, target: Target) -> bool:
+    return bool(await cursors.list_parts(conn, **target.cursor_keys(KIND)))
+
+
+async def end(conn: Conn, target: Target) -> None:
+    """Forget the walk, once it and what belongs to it is done: from then on changes are followed."""
+    await cursors.remove(conn, **target.cursor_keys(KIND))
 
 
 def _position(after: str) -> int:
-    return int(after) if after.isdigit() else 0
+    return int(after) if after.isascii() and after.isdigit() else 0
 
 
 def _first_ranges(walk: Walk) -> list[IdRange]:

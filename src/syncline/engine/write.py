@@ -7,9 +7,12 @@ a run loses at most the chunk in hand, which is read again; unchanged records co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from syncline.clock import from_ms, new_id, now, to_ms
@@ -18,7 +21,7 @@ from syncline.domain.agreement import Difference, agree_on_new, encode, find_dif
 from syncline.domain.mapping import MappedRecord, Mapper
 from syncline.domain.records import RecordType
 from syncline.engine.lease import Lease
-from syncline.engine.prepare import Prepared, latest_of
+from syncline.engine.prepare import Prepared, is_meaningful, is_news, latest_of
 from syncline.errors import RetryLater, Unavailable
 from syncline.store import merges, parked, payloads, planner, records, runs
 from syncline.store.db import Conn, Database
@@ -29,6 +32,8 @@ from syncline.store.runs import RunCounts
 
 #: A chunk is closed at this size if it has not reached its number of rows before.
 CHUNK_BYTES = 5_000_000
+#: How often a transaction is tried before the run fails.
+_ATTEMPTS = 4
 
 #: Something that has to commit with a chunk, such as its cursor.
 AlsoCommit = Callable[[Conn], Awaitable[None]]
@@ -57,6 +62,12 @@ class Target:
     parked_ids: set[str] = field(default_factory=set[str])
     #: Up to twenty reasons, for the run's error details.
     examples: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    #: What could not be read for want of a permission, in sentences; the rest was.
+    refusals: list[str] = field(default_factory=list[str])
+    #: True when the run counts as partial though no record was parked.
+    is_partial: bool = False
+    #: True once a record referred to something that is not known here (yet).
+    has_unresolved: bool = False
     on_progress: Callable[[], None] = lambda: None
     stop: asyncio.Event | None = None
     #: Below 1,000 rows each statement's fixed cost shows; above 2,000 only the memory grows.
@@ -97,13 +108,34 @@ class Target:
         unreadable: Sequence[parked.Parked] = (),
         also: AlsoCommit | None = None,
     ) -> None:
-        """Write a batch and `also` in one transaction. Safe to repeat.
+        """Write a batch and `also` in one transaction. Safe to repeat, and repeated where Postgres gave up.
 
         Raises `LeaseLost` when another worker has taken the run over; then nothing is written.
         """
+        await self.persist(partial(self._write, batch, unreadable, also))
+        self.on_progress()
+        self.check_stop()
+
+    async def persist(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Run a transaction, again if it was the victim of a deadlock or of a server that went away."""
+        for attempt in range(1, _ATTEMPTS):
+            with suppress(Unavailable):
+                return await write()
+            await asyncio.sleep(random.uniform(0.05, 0.5) * attempt)  # noqa: S311 - parts rivals
+        return await write()
+
+    def check_stop(self) -> None:
+        """Raise `RetryLater` once the process is to end. Call it behind what has been committed."""
+        if self.stop is not None and self.stop.is_set():
+            raise RetryLater("The worker is being ended; the next run goes on from here.", after_seconds=0)
+
+    async def _write(
+        self, batch: Sequence[Prepared], unreadable: Sequence[parked.Parked], also: AlsoCommit | None
+    ) -> None:
         counts = RunCounts(read=len(batch) + len(unreadable))
         async with self.db.transaction(tenant_id=self.tenant_id, bulk=True) as conn:
             await planner.prefer_indexes(conn)
+            await planner.commit_without_waiting(conn)
             await self.prove_lease(conn)
             if batch:
                 await _Chunk(self, conn, counts, now()).write(batch)
@@ -120,9 +152,6 @@ class Target:
                 now=now(),
             )
         self.counts.add(counts)
-        self.on_progress()
-        if self.stop is not None and self.stop.is_set():
-            raise RetryLater("The worker is being ended; the next run goes on from here.", after_seconds=0)
 
     async def _park(
         self, conn: Conn, batch: Sequence[Prepared], unreadable: Sequence[parked.Parked], counts: RunCounts
@@ -142,8 +171,9 @@ class Target:
             counts.failed += len(latest)
             self.parked_ids.update(latest)
             for fault in latest.values():
-                if len(self.examples) < 20:
-                    self.examples.append({"remote_id": fault.remote_id, "reason": fault.reason})
+                example = {"remote_id": fault.remote_id, "reason": fault.reason}
+                if len(self.examples) < 20 and example not in self.examples:
+                    self.examples.append(example)
         if self.parked_ids:
             clean = [
                 record.remote_id
@@ -173,8 +203,9 @@ class _Chunk:
         target, conn = self._target, self._conn
         latest = latest_of(batch)
         known = await payloads.lock_known(conn, target.table, remote_ids=list(latest), **target.keys)
-        fresh = [record for record in latest.values() if _is_news(record, known.get(record.remote_id))]
+        fresh = [record for record in latest.values() if is_news(record, known.get(record.remote_id))]
         self._counts.unchanged += len(batch) - len(fresh)
+        target.has_unresolved |= any(each.mapped and each.mapped.digest is None for each in fresh)
         if not fresh:
             return
         await payloads.upsert(
@@ -184,42 +215,77 @@ class _Chunk:
             created = sum(record.remote_id not in known for record in fresh)
             self._counts.created += created
             self._counts.updated += len(fresh) - created
+            await self._mark_merged(fresh)
             return
-        moved = [record for record in fresh if _is_meaningful(record, known.get(record.remote_id))]
+        moved = [record for record in fresh if is_meaningful(record, known.get(record.remote_id))]
         self._counts.updated += len(fresh) - len(moved)
         if moved:
-            await self._write_records(target.mapper.record_type, moved)
+            await self._write_records(target.mapper.record_type, moved, known)
 
-    async def _write_records(self, kind: RecordType, moved: Sequence[Prepared]) -> None:
-        target, conn = self._target, self._conn
-        for record in moved:
-            if record.merged_ids:
-                await merges.follow(
-                    conn,
-                    kind,
-                    target.table,
-                    **target.keys,
-                    object_name=target.object_name,
-                    survivor_id=record.remote_id,
-                    merged_ids=record.merged_ids,
-                    run_id=target.run_id,
-                    actor=target.actor,
+    async def _mark_merged(self, fresh: Sequence[Prepared]) -> None:
+        for record in fresh:
+            gone = [remote_id for remote_id in record.merged_ids if remote_id != record.remote_id]
+            if gone:
+                await payloads.mark_gone(
+                    self._conn,
+                    self._target.table,
+                    gone,
+                    **self._target.keys,
+                    reason="merged",
+                    merged_into=record.remote_id,
                     now=self._now,
                 )
-        linked = await records.lock_linked_records(
+
+    async def _write_records(
+        self, kind: RecordType, moved: Sequence[Prepared], known: Mapping[str, KnownPayload]
+    ) -> None:
+        target, conn = self._target, self._conn
+        if kind.identity is not None and any(record.remote_id not in known for record in moved):
+            # Before any record is locked: whoever waits for this must hold nothing others may want.
+            await records.lock_identities(conn, kind, tenant_id=target.tenant_id)
+        survivors = {record.remote_id: record.merged_ids for record in moved if record.merged_ids}
+        # In a chain of merges an earlier survivor may be in the same chunk, as it was read before the next.
+        merged_away = {remote_id for ids in survivors.values() for remote_id in ids}
+        survivors = {each: ids for each, ids in survivors.items() if each not in merged_away}
+        moved = [record for record in moved if record.remote_id not in merged_away]
+        for survivor_id, merged_ids in survivors.items():
+            await merges.follow(
+                conn,
+                kind,
+                target.table,
+                **target.keys,
+                object_name=target.object_name,
+                survivor_id=survivor_id,
+                merged_ids=merged_ids,
+                run_id=target.run_id,
+                actor=target.actor,
+                now=self._now,
+            )
+        await self._store(kind, await self._plan_writes(kind, moved))
+        if survivors:
+            await merges.remember(
+                conn, kind, survivors, **target.keys, object_name=target.object_name, now=self._now
+            )
+
+    async def _plan_writes(self, kind: RecordType, moved: Sequence[Prepared]) -> list[RecordWrite]:
+        target, conn = self._target, self._conn
+        found = await records.lock_linked_records(
             conn,
             kind,
             **target.keys,
             object_name=target.object_name,
             remote_ids=[record.remote_id for record in moved],
         )
-        strangers = [record for record in moved if record.remote_id not in linked]
-        linked.update(await self._recognise(kind, strangers))
-        writes = [
-            write
-            for record in moved
-            if (write := _plan_write(kind, record, linked.get(record.remote_id), self._counts)) is not None
-        ]
+        # An id that was merged away means the survivor; a state of it that was read before is no news.
+        own = [each for each in moved if each.remote_id not in found or found[each.remote_id].is_primary]
+        self._counts.unchanged += len(moved) - len(own)
+        strangers = [record for record in own if record.remote_id not in found]
+        found.update(await self._recognise(kind, strangers))
+        planned = (_plan_write(kind, each, found.get(each.remote_id), self._counts) for each in own)
+        return [write for write in planned if write is not None]
+
+    async def _store(self, kind: RecordType, writes: Sequence[RecordWrite]) -> None:
+        target, conn = self._target, self._conn
         if not writes:
             return
         await records.stage(conn, kind, writes)
@@ -257,37 +323,6 @@ class _Chunk:
             for key, found in candidates.items()
             if len(found) == 1 and len(by_key.get(key, ())) == 1
         }
-
-
-def _is_news(record: Prepared, known: KnownPayload | None) -> bool:
-    """Say whether a record must be written; older and equal states are passed over."""
-    if known is None:
-        return True
-    if known.archived_reason == "merged" and record.archived_ms is None:
-        # Old ids keep resolving after a merge; they are not records any more.
-        return False
-    if record.updated_ms is not None and known.remote_updated_at is not None:
-        known_ms = to_ms(known.remote_updated_at)
-        if record.updated_ms < known_ms:
-            return False
-        if record.updated_ms == known_ms and record.requested_ms < to_ms(known.requested_at):
-            return False
-    if known.payload_hash != record.payload_hash:
-        return True
-    went_or_came_back = (known.archived_at is None) != (record.archived_ms is None)
-    # Unresolved references are looked up again at each reading.
-    unresolved = record.mapped is not None and known.mapped_hash is None and record.mapped.digest is not None
-    return went_or_came_back or unresolved
-
-
-def _is_meaningful(record: Prepared, known: KnownPayload | None) -> bool:
-    """Say whether any mapped property changed; calculated ones change daily and mean nothing here."""
-    mapped = record.mapped
-    if mapped is None:
-        return False
-    if known is None or mapped.digest is None or known.mapped_hash != mapped.digest:
-        return True
-    return (known.archived_at is None) != (record.archived_ms is None)
 
 
 def _payload_row(record: Prepared) -> NewPayload:

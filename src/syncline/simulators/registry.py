@@ -19,8 +19,10 @@ class Simulator:
     main: Callable[[Sequence[str] | None], int]
     #: The token it accepts without further ado.
     token: str
+    #: Number of contacts → how many records of each kind go with them, as options.
+    scale: Callable[[int], Mapping[str, int]]
 
 
 SIMULATORS: Mapping[str, Simulator] = {
-    "hubspot": Simulator("HubSpot", hubspot.run, hubspot.main, hubspot.DEFAULT_TOKEN),
+    "hubspot": Simulator("HubSpot", hubspot.run, hubspot.main, hubspot.DEFAULT_TOKEN, hubspot.scale),
 }

@@ -169,7 +169,7 @@ with chosen as (
     and cl.object = %(child_object)s and cl.remote_id = child.remote_id and cl.is_primary
   join {table} c on c.tenant_id = %(tenant_id)s and c.id = cl.record_id
   left join chosen on chosen.remote_id = child.remote_id
-  where c.{column} is distinct from chosen.parent_id {unless_linked}
+  where {differs}
   order by c.id
   for update of c
 ), written as (
@@ -177,14 +177,15 @@ with chosen as (
   set {column} = w.new_id, version = c.version + 1, updated_at = %(now)s{set_link}
   from wanted w
   where c.tenant_id = %(tenant_id)s and c.id = w.id
-  returning c.id
+  returning w.*
 )
 insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, action, changes, source,
   connection_id, actor, run_id)
 select %(tenant_id)s, gen_random_uuid(), %(now)s, %(child_type)s, w.id, 'updated',
-  jsonb_build_object({column_name}, jsonb_build_array(w.old_id, w.new_id)){log_link},
+  case when w.old_id is not distinct from w.new_id then '{{}}'
+       else jsonb_build_object({column_name}, jsonb_build_array(w.old_id, w.new_id)) end{log_link},
   'pull', %(connection_id)s, %(actor)s, %(run_id)s
-from wanted w join written on written.id = w.id
+from written w
 on conflict (tenant_id, changed_at, id) do nothing
 """)
 
@@ -199,36 +200,73 @@ class Reference:
     parent_type: str
     #: True for activities' contact, which also stores how it was found.
     keeps_link: bool = False
+    #: True for activities' deal, which may have been found by phone, and their contact with it.
+    frees_contact: bool = False
 
 
 def set_reference(reference: Reference, *, child_is_from: bool) -> sql.Composed:
     column = sql.Identifier(reference.column)
-    keeps = reference.keeps_link
+    old_link, differs, set_link, log_link = _link_parts(reference)
     return SET_REFERENCE.format(
         child_id=sql.Identifier("from_id" if child_is_from else "to_id"),
         parent_id=sql.Identifier("to_id" if child_is_from else "from_id"),
         table=sql.Identifier("crm", reference.child_table),
         column=column,
         column_name=sql.Literal(reference.column),
-        old_link=sql.SQL(", c.contact_link as old_link" if keeps else ""),
-        # A contact found by phone stays while no association says otherwise.
-        unless_linked=sql.SQL(
-            "and (chosen.parent_id is not null or c.contact_link = 'association')" if keeps else ""
-        ),
-        set_link=sql.SQL(
-            ", contact_link = case when w.new_id is null then null else 'association' end,"
-            " contact_candidates = null"
-            if keeps
-            else ""
-        ),
-        log_link=sql.SQL(
-            " || case when w.old_link is distinct from (case when w.new_id is null then null"
-            " else 'association' end) then jsonb_build_object('contact_link', jsonb_build_array(w.old_link,"
-            " case when w.new_id is null then null else 'association' end)) else '{}' end"
-            if keeps
-            else ""
-        ),
+        old_link=old_link,
+        differs=differs,
+        set_link=set_link,
+        log_link=log_link,
     )
+
+
+# A contact found by phone stays while no association says otherwise.
+_KEEPS_LINK = (
+    sql.SQL(", c.contact_link as old_link"),
+    sql.SQL(
+        "case when chosen.parent_id is null then c.contact_link = 'association'"
+        " else (c.contact_id, c.contact_link) is distinct from (chosen.parent_id, 'association') end"
+    ),
+    sql.SQL(
+        ", contact_link = case when w.new_id is null then null else 'association' end,"
+        " contact_candidates = null"
+    ),
+    sql.SQL(
+        " || case when w.old_link is distinct from (case when w.new_id is null then null"
+        " else 'association' end) then jsonb_build_object('contact_link', jsonb_build_array(w.old_link,"
+        " case when w.new_id is null then null else 'association' end)) else '{}' end"
+    ),
+)
+# So does a deal; once an association names another, the contact that came with it goes, too.
+_FREES_CONTACT = (
+    sql.SQL(", c.contact_link as old_link, c.contact_id as old_contact"),
+    sql.SQL(
+        "case when c.contact_link = 'deal_phone' then chosen.parent_id is not null"
+        " else c.deal_id is distinct from chosen.parent_id end"
+    ),
+    sql.SQL(
+        ", contact_id = case when c.contact_link = 'deal_phone' then null else c.contact_id end,"
+        " contact_link = nullif(c.contact_link, 'deal_phone')"
+    ),
+    sql.SQL(
+        " || case when w.old_link = 'deal_phone' then jsonb_build_object("
+        "'contact_link', jsonb_build_array(w.old_link, null)) else '{}' end"
+        " || case when w.old_link = 'deal_phone' and w.old_contact is not null then jsonb_build_object("
+        "'contact_id', jsonb_build_array(w.old_contact, null)) else '{}' end"
+    ),
+)
+
+
+def _link_parts(
+    reference: Reference,
+) -> tuple[sql.Composable, sql.Composable, sql.Composable, sql.Composable]:
+    """Return what is selected beside the reference, when it is set, and what is set and logged with it."""
+    if reference.keeps_link:
+        return _KEEPS_LINK
+    if reference.frees_contact:
+        return _FREES_CONTACT
+    differs = sql.SQL("c.{} is distinct from chosen.parent_id").format(sql.Identifier(reference.column))
+    return sql.SQL(""), differs, sql.SQL(""), sql.SQL("")
 
 
 async def put_reference(
@@ -259,6 +297,24 @@ async def put_reference(
         prepare=False,
     )
     return cursor.rowcount
+
+
+# The other side needs no such care: the CRM tells of living records only.
+REMOVE_OF_GONE = sql.SQL("""
+delete from raw.associations a
+where a.tenant_id = %(tenant_id)s and a.connection_id = %(connection_id)s
+  and a.from_object = %(from_object)s and a.to_object = %(to_object)s
+  and not exists (select from {table} r
+                  where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s
+                    and r.remote_id = a.from_id and r.archived_at is null)
+returning a.to_id
+""")
+
+
+async def remove_of_gone(conn: Conn, pair: Pair, table: Table) -> set[str]:
+    """Remove the associations of records that do not live any more; returns the far-side ids that lost one."""
+    cursor = await conn.execute(REMOVE_OF_GONE.format(table=table), pair.parameters(), prepare=False)
+    return {str(row[0]) for row in await cursor.fetchall()}
 
 
 LIST_PAIRS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -78,6 +79,40 @@ async def put(
             "kind": kind,
             "part": part,
             "state": Jsonb(state),
+            "now": now,
+        },
+    )
+
+
+PUT_PARTS = """
+insert into sync.cursors as c (tenant_id, connection_id, object, kind, part, state, updated_at)
+select %(tenant_id)s, %(connection_id)s, %(object)s, %(kind)s, s.part, s.state, %(now)s
+from unnest(%(parts)s::integer[], %(states)s::jsonb[]) as s (part, state)
+on conflict (tenant_id, connection_id, object, kind, part) do update
+  set state = c.state || excluded.state, updated_at = excluded.updated_at
+"""
+
+
+async def put_parts(
+    conn: Conn,
+    states: Mapping[int, dict[str, Any]],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    kind: str,
+    now: datetime,
+) -> None:
+    """Store the states of several parts in one statement, each merged into what it holds."""
+    await conn.execute(
+        PUT_PARTS,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "kind": kind,
+            "parts": list(states),
+            "states": [Jsonb(state) for state in states.values()],
             "now": now,
         },
     )

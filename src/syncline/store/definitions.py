@@ -93,15 +93,22 @@ async def list_property_names(
 
 
 PUT_PIPELINE = """
-insert into crm.pipelines as p (tenant_id, id, connection_id, remote_id, object, key, label, position,
-  archived_at)
-values (%(tenant_id)s, %(id)s, %(connection_id)s, %(remote_id)s, %(object)s, %(remote_id)s, %(label)s,
-  %(position)s, %(archived_at)s)
-on conflict (tenant_id, connection_id, object, remote_id) do update
-  set label = excluded.label, position = excluded.position,
-      archived_at = case when excluded.archived_at is null then null
-                         else coalesce(p.archived_at, excluded.archived_at) end
-returning id
+with put as (
+  insert into crm.pipelines as p (tenant_id, id, connection_id, remote_id, object, key, label, position,
+    archived_at)
+  values (%(tenant_id)s, %(id)s, %(connection_id)s, %(remote_id)s, %(object)s, %(remote_id)s, %(label)s,
+    %(position)s, %(archived_at)s)
+  on conflict (tenant_id, connection_id, object, remote_id) do update
+    set label = excluded.label, position = excluded.position, archived_at = excluded.archived_at
+    where (p.label, p.position, p.archived_at is null)
+          is distinct from (excluded.label, excluded.position, excluded.archived_at is null)
+  returning id
+)
+select id from put
+union all
+select p.id from crm.pipelines p
+where p.tenant_id = %(tenant_id)s and p.connection_id = %(connection_id)s and p.object = %(object)s
+  and p.remote_id = %(remote_id)s and not exists (select from put)
 """
 
 
@@ -147,8 +154,37 @@ class StageRow:
     probability: float | None
 
 
+ARCHIVE_PIPELINES = """
+update crm.pipelines set archived_at = %(now)s
+where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
+  and archived_at is null and remote_id <> all(%(remote_ids)s::text[])
+"""
+
+
+async def archive_other_pipelines(
+    conn: Conn,
+    remote_ids: Sequence[str],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    now: datetime,
+) -> None:
+    """Archive the object's pipelines that are not among `remote_ids`; never deleted, for deals name them."""
+    await conn.execute(
+        ARCHIVE_PIPELINES,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "remote_ids": list(remote_ids),
+            "now": now,
+        },
+    )
+
+
 PUT_STAGES = """
-insert into crm.stages (tenant_id, id, pipeline_id, remote_id, key, label, position, is_closed, is_won,
+insert into crm.stages as c (tenant_id, id, pipeline_id, remote_id, key, label, position, is_closed, is_won,
   probability)
 select %(tenant_id)s, s.id, %(pipeline_id)s, s.remote_id, s.remote_id, s.label, s.position, s.is_closed,
   s.is_won, s.probability
@@ -158,6 +194,9 @@ from unnest(%(ids)s::uuid[], %(remote_ids)s::text[], %(labels)s::text[], %(posit
 on conflict (tenant_id, pipeline_id, key) do update
   set label = excluded.label, position = excluded.position, is_closed = excluded.is_closed,
       is_won = excluded.is_won, probability = excluded.probability, archived_at = null
+where (c.remote_id, c.label, c.position, c.is_closed, c.is_won, c.probability, c.archived_at)
+      is distinct from (excluded.remote_id, excluded.label, excluded.position, excluded.is_closed,
+        excluded.is_won, excluded.probability, null)
 """
 
 ARCHIVE_STAGES = """

@@ -145,6 +145,18 @@ async def list_successes(conn: Conn, *, tenant_id: UUID) -> dict[tuple[UUID, str
     return {(row[0], str(row[1])): row[2] for row in await cursor.fetchall()}
 
 
+LIST_HELD = """
+select connection_id, purpose from sync.leases
+where tenant_id = %(tenant_id)s and holder is not null and expires_at > now()
+"""
+
+
+async def list_held(conn: Conn, *, tenant_id: UUID) -> set[tuple[UUID, str]]:
+    """Return the leases that somebody holds, as connection and purpose."""
+    cursor = await conn.execute(LIST_HELD, {"tenant_id": tenant_id})
+    return {(row[0], str(row[1])) for row in await cursor.fetchall()}
+
+
 @dataclass(frozen=True, slots=True)
 class PendingRun:
     connection_id: UUID

@@ -96,11 +96,13 @@ async def put(conn: Conn, rows: Iterable[PastValue], *, tenant_id: UUID, record_
     )
 
 
-# A record that was pulled begins when the CRM says it did. What the CRM's own history has told already
-# is not told again: a value equal to the one before it adds nothing.
+# A record that was pulled begins when the CRM says it did, unless its CRM has told its history. What is
+# known already is not told again: a value equal to the one before it adds nothing.
 FROM_CHANGE_LOG = """
 with logged as (
-  select c.record_id, f.field, c.changes -> f.logged ->> 1 as value, c.source,
+  select c.record_id, f.field, c.source, c.action = 'created' as is_first,
+         case when f.field = f.logged then c.changes -> f.logged ->> 1
+              else left(c.changes -> f.logged ->> 1, 10) end as value,
          case when c.action = 'created'
               then coalesce((c.changes -> 'created_at' ->> 1)::timestamptz, c.changed_at)
               else c.changed_at end as valid_from
@@ -117,6 +119,10 @@ with logged as (
          where h.tenant_id = %(tenant_id)s and h.record_type = %(record_type)s
            and h.record_id = n.record_id and h.field = n.field and h.valid_from <= n.valid_from
          order by h.valid_from desc limit 1) is distinct from n.value
+    and not (n.is_first and exists (
+      select from crm.field_history h
+      where h.tenant_id = %(tenant_id)s and h.record_type = %(record_type)s
+        and h.record_id = n.record_id and h.field = n.field))
   order by n.record_id, n.field, n.valid_from
 )
 insert into crm.field_history (tenant_id, record_type, record_id, field, valid_from, value, source)
@@ -138,6 +144,8 @@ async def follow_change_log(
 ) -> int:
     """Carry changes of `fields` (name here, name in the change log) over into the history.
 
+    A field that has another name there is a date here, whatever it is there. Running it again, also over
+    changes that were carried over, changes nothing.
     Covers changes logged after `after` up to `until`; returns how many values were new.
     """
     cursor = await conn.execute(

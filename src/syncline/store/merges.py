@@ -15,7 +15,7 @@ from syncline.store.db import Conn
 from syncline.store.payloads import Table
 
 LIST_LINKS = """
-select l.remote_id, l.record_id from sync.links l
+select l.remote_id, l.record_id, l.is_primary from sync.links l
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
   and l.remote_id = any(%(remote_ids)s::text[])
 """
@@ -27,7 +27,7 @@ where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object
   and remote_id = any(%(remote_ids)s::text[])
 """
 
-# What was agreed with the first merged record is what was agreed with the survivor.
+# What was agreed with the heir is what was agreed with the survivor.
 ADOPT = """
 insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base,
   linked_at)
@@ -45,6 +45,29 @@ update {table} c set merged_into = %(into)s, archived_at = coalesce(c.archived_a
   version = c.version + 1, updated_at = %(now)s
 where c.tenant_id = %(tenant_id)s and c.id = %(record_id)s and c.merged_into is null
 """)
+
+# Other CRMs' remote records of an absorbed record are now the survivor's; of two only one is written to.
+HAND_OVER = """
+update sync.links l set record_id = %(into)s,
+  is_primary = l.is_primary and not exists (
+    select from sync.links own
+    where own.tenant_id = %(tenant_id)s and own.connection_id = l.connection_id
+      and own.record_type = %(record_type)s and own.record_id = %(into)s and own.is_primary)
+where l.tenant_id = %(tenant_id)s and l.record_type = %(record_type)s and l.record_id = %(record_id)s
+"""
+
+# Also ids that were never seen here: an account may have merged long before it was connected.
+REMEMBER = """
+insert into sync.links (tenant_id, connection_id, object, remote_id, record_type, record_id, is_primary,
+  base, linked_at)
+select distinct on (s.gone) %(tenant_id)s::uuid, %(connection_id)s::uuid, %(object)s, s.gone,
+  %(record_type)s, l.record_id, false, '{}'::jsonb, %(now)s::timestamptz
+from unnest(%(survivors)s::text[], %(gone)s::text[]) as s (survivor, gone)
+join sync.links l on l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
+  and l.object = %(object)s and l.remote_id = s.survivor and l.record_type = %(record_type)s
+order by s.gone, s.survivor
+on conflict (tenant_id, connection_id, object, remote_id) do nothing
+"""
 
 REPOINT = sql.SQL("""
 with before as (
@@ -130,10 +153,15 @@ async def follow(
         "now": now,
     }
     cursor = await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})
-    links = {str(row[0]): row[1] for row in await cursor.fetchall()}
+    found = await cursor.fetchall()
+    links = {str(row[0]): row[1] for row in found}
     if not any(remote_id in links for remote_id in gone):
         return
-    heir = next(remote_id for remote_id in (survivor_id, *gone) if remote_id in links)
+    # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
+    primary = {str(row[0]) for row in found if row[2]}
+    if survivor_id in links and survivor_id not in primary:
+        return  # Merged into yet another since this was read.
+    heir = min((survivor_id, *gone), key=lambda each: (each not in links, each not in primary))
     into: UUID = links[heir]
     others = {record_id for record_id in links.values() if record_id != into}
     if not others and survivor_id in links:
@@ -147,6 +175,7 @@ async def follow(
 async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) -> None:
     own = sql.Identifier("crm", kind.table)
     await conn.execute(ABSORB.format(table=own), values)
+    await conn.execute(HAND_OVER, values)
     await conn.execute(LOG_MERGE, {**values, "id": new_id()})
     for child, table, column in CHILDREN.get(kind.name, ()):
         await conn.execute(
@@ -158,3 +187,29 @@ async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) ->
             ),
             values,
         )
+
+
+async def remember(
+    conn: Conn,
+    kind: RecordType,
+    survivors: Mapping[str, Sequence[str]],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    now: datetime,
+) -> None:
+    """Let every id that was merged away (survivor → ids) lead to the survivor's record."""
+    pairs = [(survivor, each) for survivor, ids in survivors.items() for each in ids if each != survivor]
+    await conn.execute(
+        REMEMBER,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "record_type": kind.name,
+            "survivors": [survivor for survivor, _ in pairs],
+            "gone": [each for _, each in pairs],
+            "now": now,
+        },
+    )

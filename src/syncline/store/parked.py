@@ -34,6 +34,8 @@ from unnest(%(remote_ids)s::text[], %(kinds)s::text[], %(reasons)s::text[], %(pr
 on conflict (tenant_id, connection_id, object, remote_id) do update
   set kind = excluded.kind, reason = excluded.reason, problems = excluded.problems,
       original = excluded.original, run_id = excluded.run_id, last_seen_at = excluded.last_seen_at
+where (p.kind, p.reason, p.problems, p.original)
+      is distinct from (excluded.kind, excluded.reason, excluded.problems, excluded.original)
 """
 
 
@@ -47,7 +49,10 @@ async def park(
     run_id: UUID,
     now: datetime,
 ) -> None:
-    """Set records aside; one that already is gets the new reason and keeps when it was first seen."""
+    """Set records aside; one that already is gets the new reason and keeps when it was first seen.
+
+    One that is set aside for the same reason stays as it is.
+    """
     await conn.execute(
         PARK,
         {
@@ -118,6 +123,21 @@ async def count(conn: Conn, *, tenant_id: UUID, connection_id: UUID, object_name
             COUNT, {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name}
         )
         return await cursor.fetchone() or 0
+
+
+LIST_IDS = """
+select remote_id from sync.parked
+where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
+"""
+
+
+async def list_ids(conn: Conn, *, tenant_id: UUID, connection_id: UUID, object_name: str) -> list[str]:
+    """Return the ids of all parked records of an object, without what they hold."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            LIST_IDS, {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name}
+        )
+        return await cursor.fetchall()
 
 
 LIST_PARKED = """

@@ -204,19 +204,35 @@ async def list_living_ids(conn: Conn, table: Table, *, tenant_id: UUID, connecti
 LIST_UNMAPPED = sql.SQL("""
 select r.remote_id from {table} r
 where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.archived_at is null
-  and r.mapped_hash is null
+  and (r.mapped_hash is null or %(everything)s) and r.remote_id > %(after)s
 order by r.remote_id limit %(limit)s
 """)
 
 
 async def list_unmapped(
-    conn: Conn, table: Table, *, tenant_id: UUID, connection_id: UUID, limit: int
+    conn: Conn,
+    table: Table,
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    after: str,
+    limit: int,
+    everything: bool = False,
 ) -> list[str]:
-    """Return ids of records that refer to something not known when they were read."""
+    """Return ids of living records that refer to what was not known when they were read, in order.
+
+    They are above `after`. `everything` returns the other living records as well.
+    """
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             LIST_UNMAPPED.format(table=table),
-            {"tenant_id": tenant_id, "connection_id": connection_id, "limit": limit},
+            {
+                "tenant_id": tenant_id,
+                "connection_id": connection_id,
+                "after": after,
+                "limit": limit,
+                "everything": everything,
+            },
         )
         return await cursor.fetchall()
 

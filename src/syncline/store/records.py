@@ -192,6 +192,8 @@ class ExistingRecord:
     version: int
     row: dict[str, Any]
     base: dict[str, list[Any]]
+    #: False for a remote record that was merged into the one that is.
+    is_primary: bool = True
 
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -199,11 +201,12 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 def lock_linked(record_type: RecordType) -> sql.Composed:
     return sql.SQL("""
-select l.remote_id, c.id as record_id, c.version, to_jsonb(c)::text as row, l.base::text as base
+select l.remote_id, l.is_primary, c.id as record_id, c.version, to_jsonb(c)::text as row,
+       l.base::text as base
 from sync.links l
 join {table} c on c.tenant_id = %(tenant_id)s and c.id = l.record_id
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
-  and l.record_type = %(record_type)s and l.is_primary and l.remote_id = any(%(remote_ids)s::text[])
+  and l.record_type = %(record_type)s and l.remote_id = any(%(remote_ids)s::text[])
 order by c.id
 for update of c
 """).format(table=sql.Identifier("crm", record_type.table))
@@ -212,6 +215,7 @@ for update of c
 @dataclass(frozen=True, slots=True)
 class _Row:
     remote_id: str
+    is_primary: bool
     record_id: UUID
     version: int
     row: str
@@ -227,7 +231,7 @@ async def lock_linked_records(
     object_name: str,
     remote_ids: Sequence[str],
 ) -> dict[str, ExistingRecord]:
-    """Return the records that `remote_ids` are primary remote records of, locked in id order."""
+    """Return the records that `remote_ids` are linked to, locked in id order."""
     async with conn.cursor(row_factory=class_row(_Row)) as cursor:
         await cursor.execute(
             lock_linked(record_type),
@@ -242,10 +246,31 @@ async def lock_linked_records(
         )
         return {
             row.remote_id: ExistingRecord(
-                row.remote_id, row.record_id, row.version, _decode(row.row), _decode(row.base)
+                row.remote_id,
+                row.record_id,
+                row.version,
+                _decode(row.row),
+                _decode(row.base),
+                row.is_primary,
             )
             for row in await cursor.fetchall()
         }
+
+
+# Two connections that load the same person at once would each find nobody, and make two records.
+LOCK_IDENTITIES = """
+select pg_advisory_xact_lock(7263004, hashtext(%(record_type)s || %(tenant_id)s::uuid::text))
+where (select count(*) from sync.connections c where c.tenant_id = %(tenant_id)s) > 1
+"""
+
+
+async def lock_identities(conn: Conn, record_type: RecordType, *, tenant_id: UUID) -> None:
+    """Be the only one who makes records of this type until the transaction ends.
+
+    A tenant with one connection needs no lock: its runs of an object exclude each other already, and their
+    writers have different records.
+    """
+    await conn.execute(LOCK_IDENTITIES, {"tenant_id": tenant_id, "record_type": record_type.name})
 
 
 def find_by_identity(record_type: RecordType) -> sql.Composed:

@@ -129,6 +129,7 @@ insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, a
 select %(tenant_id)s, gen_random_uuid(), %(now)s, %(kind)s, id, 'deleted', '{{}}', 'disconnect',
   %(connection_id)s, %(actor)s
 from deleted
+on conflict (tenant_id, changed_at, id) do nothing
 """)
 DELETE_PIPELINES = """
 delete from crm.pipelines where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s

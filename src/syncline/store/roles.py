@@ -87,6 +87,11 @@ async def create_roles(
     return missing
 
 
+_MAY_CREATE = """
+select pg_catalog.has_database_privilege(%(owner)s, pg_catalog.current_database(), 'create')
+"""
+
+
 async def admit_roles(conn: AsyncConnection[Any]) -> None:
     """Let the roles into the database of `conn`. Idempotent. See `prepare_roles`."""
     try:
@@ -94,6 +99,10 @@ async def admit_roles(conn: AsyncConnection[Any]) -> None:
             await _lock(conn)
             for statement in _GRANTS:
                 await conn.execute(_compose(statement, conn.info.dbname))
+            # Who has a right without the right to pass it on is only warned by GRANT.
+            row = await (await conn.execute(_MAY_CREATE, {"owner": OWNER})).fetchone()
+            if row != (True,):
+                raise _not_allowed()
     except errors.InsufficientPrivilege as exc:
         raise _not_allowed() from exc
 

@@ -54,6 +54,11 @@ class RunCounts:
     archived: int = 0
     failed: int = 0
 
+    @property
+    def written(self) -> int:
+        """How many records of ours or of the mirror are not as they were."""
+        return self.created + self.updated + self.archived
+
     def add(self, other: RunCounts) -> None:
         self.read += other.read
         self.created += other.created

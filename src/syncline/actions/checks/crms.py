@@ -8,6 +8,7 @@ from syncline.actions.check import Checked, check_connection
 from syncline.actions.checks.findings import Finding, Thresholds, fail, ok, warn
 from syncline.actions.hub import Hub
 from syncline.actions.secret_key import find_keys
+from syncline.actions.status import NO_LIMIT
 from syncline.connectors.registry import get_platform
 from syncline.domain.sealing import Vault
 from syncline.engine.quota import usage
@@ -120,7 +121,7 @@ def _judge_problem(connection: Connection, problem: SynclineError) -> Finding:
 
 
 def _judge_quota(connection: Connection, used: Usage, thresholds: Thresholds) -> Finding | None:
-    if used.bucket != used.budget or not used.day_limit:
+    if used.bucket != used.budget or not used.day_limit or used.day_limit >= NO_LIMIT:
         return None
     share = used.day_used / used.day_limit
     message = (

@@ -6,12 +6,20 @@ from collections.abc import Callable
 
 from syncline.simulators.hubspot import pools
 from syncline.simulators.hubspot.catalogue import DISPOSITIONS
+from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import (
-    CALL, COMPANY, CONTACT, DEAL, EMAIL, MEETING, NOTE, TASK, ObjectType,
-)  # fmt: skip
+    CALL,
+    COMPANY,
+    CONTACT,
+    DEAL,
+    EMAIL,
+    MEETING,
+    NOTE,
+    TASK,
+    ObjectType,
+)
 from syncline.simulators.hubspot.phones import format_phone, random_phone
 from syncline.simulators.hubspot.population import Counts, Draft
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.store import Properties, Record
 from syncline.simulators.hubspot.values import iso
 
@@ -114,11 +122,11 @@ def _email(draft: Draft, contact: Record | None, at_ms: int) -> Properties:
     }
 
 
-def _note(draft: Draft, contact: Record | None, at_ms: int) -> Properties:
+def _note(draft: Draft, _contact: Record | None, at_ms: int) -> Properties:
     return {"hs_timestamp": iso(at_ms), "hs_note_body": draft.rng.choice(pools.NOTE_BODIES)}
 
 
-def _task(draft: Draft, contact: Record | None, at_ms: int) -> Properties:
+def _task(draft: Draft, _contact: Record | None, at_ms: int) -> Properties:
     rng = draft.rng
     return {
         "hs_timestamp": iso(at_ms + rng.randrange(0, 10**9)),

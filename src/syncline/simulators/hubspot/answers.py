@@ -36,6 +36,7 @@ class ApiError(Exception):
         errors: list[dict[str, Any]] | None = None,
         sub_category: str | None = None,
         extra: dict[str, Any] | None = None,
+        existing_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -45,6 +46,8 @@ class ApiError(Exception):
         self.errors = errors
         self.sub_category = sub_category
         self.extra = extra or {}
+        #: The record that has what was to be unique; told in batches only.
+        self.existing_id = existing_id
 
     def envelope(self, correlation_id: str | None = None) -> dict[str, Any]:
         """Return the error as JSON; without a correlation id as batches carry it."""

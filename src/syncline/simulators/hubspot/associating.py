@@ -8,8 +8,13 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 from syncline.simulators.hubspot.answers import (
-    Answer, ApiError, Request, invalid, json_answer, object_missing,
-)  # fmt: skip
+    Answer,
+    ApiError,
+    Request,
+    invalid,
+    json_answer,
+    object_missing,
+)
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.associations import TypeKey, Types
 from syncline.simulators.hubspot.objects import ObjectType

@@ -148,7 +148,7 @@ class Graph:
         plain = self.unlabeled(source, target)
         chosen[plain.key] = plain
         primary = self.primary(source, target)
-        if primary is not None and target in {"0-2"}:
+        if primary is not None and target == "0-2":
             others = self.targets(source, from_id, target)
             if primary.key in chosen:
                 self._unmark(source, from_id, target, primary)

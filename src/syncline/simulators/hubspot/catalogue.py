@@ -45,7 +45,7 @@ OPTION_SETS: dict[str, list[dict[str, Any]]] = {
     "leadsource": options(LEAD_SOURCES),
     "script": options(("A", "B", "C", "v2.1", "v3")),
     "marketable": options(("true", "false")),
-    "legal": options(("Legitimate interest – prospect/lead", "Performance of a contract", "Freely given consent from contact")),
+    "legal": options(("Legitimate interest \u2013 prospect/lead", "Performance of a contract", "Freely given consent from contact")),
     "seniority": options(("entry", "senior", "manager", "director", "vp", "executive", "owner", "partner")),
     "language": options(("en", "en-us", "de", "fr", "es", "pl")),
     "persona": options(("persona_1", "persona_2", "persona_3")),

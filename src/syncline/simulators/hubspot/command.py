@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -20,6 +20,7 @@ from syncline.simulators.hubspot.values import time_ms
 from syncline.simulators.hubspot.world import World
 
 _SETTINGS = {field.name for field in fields(Settings)}
+_FEWEST = 20
 _COUNTS = {field.name: field.default for field in fields(Counts)}
 
 
@@ -51,6 +52,15 @@ def run(
     address = {"port": listener.getsockname()[1], "url": url_of(listener), "token": DEFAULT_TOKEN}
     print(json.dumps(address), file=out or sys.stdout, flush=True)
     Server(world).run(sockets=[listener])
+
+
+def scale(contacts: int) -> dict[str, int]:
+    """Return counts for an account of so many contacts: fewer of everything for a small one."""
+    share = min(1.0, contacts / Counts().contacts)
+    counts = {
+        name: max(min(count, _FEWEST), round(count * share)) for name, count in asdict(Counts()).items()
+    }
+    return counts | {"contacts": contacts}
 
 
 def parser() -> argparse.ArgumentParser:

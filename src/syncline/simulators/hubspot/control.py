@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from typing import Any
 
 from syncline.simulators.hubspot.answers import Answer, Query, json_answer
 from syncline.simulators.hubspot.api import Api
-from syncline.simulators.hubspot.faults import KINDS, read_plan
-from syncline.simulators.hubspot.settings import Settings
+from syncline.simulators.hubspot.faults import KINDS
+from syncline.simulators.hubspot.guided import change
 from syncline.simulators.hubspot.store import Record, Store, encode
 from syncline.simulators.hubspot.values import iso
 from syncline.simulators.hubspot.world import World
@@ -23,7 +23,7 @@ def answer(api: Api, method: str, path: str, query: bytes, body: bytes) -> Answe
     """Answer a call under `/_simulator/`; mistakes of the caller come back as 400 with a sentence."""
     segments = [segment for segment in path.removeprefix(PREFIX).split("/") if segment]
     try:
-        given = json.loads(body) if body else {}
+        given: dict[str, Any] = json.loads(body) if body else {}
         if segments[:1] == ["dump"] and method == "GET":
             return Answer(
                 200, b"".join(dump(api.world, segments[1], Query(query).get("state") or "")), _LINES
@@ -104,14 +104,7 @@ def _reset_stats(api: Api, _: dict[str, Any]) -> Any:
 
 def _settings(api: Api, given: dict[str, Any]) -> Any:
     settings = api.world.settings
-    known = {field.name for field in fields(Settings)}
-    for name, value in given.items():
-        if name not in known:
-            raise ValueError(f"there is no setting {name}; there are {', '.join(sorted(known))}")
-        if name == "faults":
-            read_plan(str(value))
-            value = str(value)
-        setattr(settings, name, value)
+    change(settings, given)
     return asdict(settings)
 
 
@@ -210,7 +203,7 @@ def _expire(api: Api, given: dict[str, Any]) -> Any:
     return {}
 
 
-def _refresh_token(api: Api, given: dict[str, Any]) -> Any:
+def _refresh_token(api: Api, _: dict[str, Any]) -> Any:
     return {"refresh_token": api.world.auth.issue_refresh_token()}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, cast
 
 from syncline.simulators.hubspot.answers import Answer, ApiError, Request, invalid, json_answer
@@ -140,15 +141,23 @@ def _archive(store: Store, name: str) -> None:
 
 def batch_read(api: Api, request: Request) -> Answer:
     store = api.open_schema(request, request.params[0], "read")
-    return _batch(api, request, 200, lambda one: _find(store, str(one.get("name"))))
+
+    def find(one: dict[str, Any]) -> Definition:
+        return _find(store, str(one.get("name")))
+
+    return _batch(api, request, 200, find)
 
 
 def batch_create(api: Api, request: Request) -> Answer:
     store = api.open_schema(request, request.params[0], "write")
-    return _batch(api, request, 201, lambda one: _create(api, store, one))
+
+    def create(one: dict[str, Any]) -> Definition:
+        return _create(api, store, one)
+
+    return _batch(api, request, 201, create)
 
 
-def _batch(api: Api, request: Request, status: int, act: Any) -> Answer:
+def _batch(api: Api, request: Request, status: int, act: Callable[[dict[str, Any]], Definition]) -> Answer:
     done: list[bytes] = []
     errors: list[dict[str, Any]] = []
     for one in request.inputs():

@@ -55,17 +55,17 @@ def follow(settings: Settings, stream: BinaryIO) -> None:
 
     def read() -> None:
         for line in stream:
-            apply(settings, json.loads(line))
+            change(settings, json.loads(line))
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()
 
 
-def apply(settings: Settings, changes: Any) -> None:
+def change(settings: Settings, changes: Any) -> None:
     """Change settings by name. Raises `ValueError` for one there is not."""
     for name, value in cast("dict[str, Any]", changes).items():
         if name not in _NAMES:
-            raise ValueError(f"there is no setting {name}")
+            raise ValueError(f"there is no setting {name}; there are {', '.join(sorted(_NAMES))}")
         if name == "faults":
             read_plan(str(value))
-        setattr(settings, name, value)
+        setattr(settings, name, str(value) if name == "faults" else value)

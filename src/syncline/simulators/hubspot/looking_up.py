@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import Any, cast
 
 from syncline.simulators.hubspot.answers import (
-    Answer, ApiError, Request, invalid, json_answer, object_missing, resource_missing,
-)  # fmt: skip
+    Answer,
+    ApiError,
+    Request,
+    invalid,
+    json_answer,
+    object_missing,
+    resource_missing,
+)
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.objects import DEAL, ObjectType
 from syncline.simulators.hubspot.pipelines import Pipeline, Stage
@@ -134,7 +140,8 @@ def change_stage(api: Api, request: Request) -> Answer:
     body = request.object()
     stage.label = str(body.get("label") or stage.label)
     stage.order = int(body.get("displayOrder", stage.order))
-    stage.metadata |= {key: str(value) for key, value in (body.get("metadata") or {}).items()}
+    given = cast("dict[str, Any]", body.get("metadata") or {})
+    stage.metadata |= {key: str(value) for key, value in given.items()}
     stage.updated_at = iso(api.world.now_ms())
     return json_answer(200, stage.wire())
 
@@ -220,7 +227,7 @@ def _schema_associations(api: Api, kind: ObjectType) -> list[dict[str, Any]]:
     return found
 
 
-def account_details(api: Api, request: Request) -> Answer:
+def account_details(api: Api, _: Request) -> Answer:
     return json_answer(
         200,
         {
@@ -237,7 +244,7 @@ def account_details(api: Api, request: Request) -> Answer:
     )
 
 
-def daily_usage(api: Api, request: Request) -> Answer:
+def daily_usage(api: Api, _: Request) -> Answer:
     now = api.world.now_ms()
     usage = {
         "name": "private-apps-api-calls-daily",
@@ -250,5 +257,5 @@ def daily_usage(api: Api, request: Request) -> Answer:
     return json_answer(200, {"results": [usage]})
 
 
-def unknown_route(api: Api, request: Request) -> Answer:
+def unknown_route(_api: Api, _: Request) -> Answer:
     raise ApiError(404, "resource not found")

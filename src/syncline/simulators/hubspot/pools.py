@@ -1,29 +1,38 @@
 """Words that generated records are made of. Only data."""
 
-FIRST_NAMES = (
-    "Ava Noah Mia Liam Zoë Ethan Chloé Lucas Sofía Mateo Emma Oliver Hannah Jakub Łukasz Agnieszka Jürgen Anke "
-    "Björn Ingrid Siobhán Rory Fatima Omar Leila Hassan Priya Arjun Ananya Ravi Mei Wei Yuki Haruto Jin Soo-ah "
-    "Thandiwe Kwame Amara Chidi Isabel João Beatriz Tiago Elena Dmitri Olga Pavel Nina Viktor Grace Henry Ruth "
-    "Samuel Diane Walter Joyce Carl Denise Roy Tamara Curtis Renée André Hélène Maëlle Nils Astrid Freya Sven "
-    "Marta Paolo Giulia Enzo Chiara Luca Aisha Yusuf Zainab Ibrahim Deborah Keith Paula Neil Sharon Glenn 李 张伟"
-).split()
-LAST_NAMES = (
-    "Abernathy Baker Castillo Dubois Eriksson Fischer García Hughes Ivanov Jensen Kowalski Lindqvist Müller Novak "
-    "O'Brien Pereira Quigley Rossi Schäfer Takahashi Ueda Vasquez Whitfield Xu Yamamoto Zieliński Adeyemi Bianchi "
-    "Chowdhury Desai Eastwood Fontaine Gallagher Horvath Iyer Johansson Kaplan Larsen Moreau Nakamura Okafor Patel "
-    "Qureshi Ramirez Santos Thornton Ulrich Varga Winslow Yilmaz Zimmermann Ainsworth Brennan Costa Delgado Ellery "
-    "Fairbanks Gutiérrez Hartmann Ibsen Jablonski Keller Lombardi Marchetti Nielsen Ortega Papadopoulos Quesada "
-    "Reinholt Svensson Tanaka Underhill Vogel Wójcik Yeboah Zapata Albrecht Blackwood Crawford Drummond"
-).split()
-COMPANY_HEADS = (
-    "Northwind Bluewater Ironbridge Silverpine Redstone Lakeshore Granite Summit Harbor Beacon Cedar Falcon Pioneer "
-    "Atlas Vertex Quantum Evergreen Copper Maple Sterling Cascade Horizon Keystone Liberty Meridian Orchard Prairie "
-    "Riverbend Sagebrush Timber Valley Westgate Anchor Birchwood Cobalt Dunmore Elmwood Foxglove Glenwood Hawthorn"
-).split()
-COMPANY_MIDDLES = (
-    "Systems Logistics Builders Analytics Medical Robotics Foods Energy Marine Security Software Dynamics Interiors "
-    "Engineering Aerospace Consulting Textiles Mechanical Environmental Facilities Data Mobility Materials Roofing"
-).split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+FIRST_NAMES = _words(
+    "Ava Noah Mia Liam Zoë Ethan Chloé Lucas Sofía Mateo Emma Oliver Hannah Jakub Łukasz Agnieszka "
+    "Jürgen Anke Björn Ingrid Siobhán Rory Fatima Omar Leila Hassan Priya Arjun Ananya Ravi Mei Wei "
+    "Yuki Haruto Jin Soo-ah Thandiwe Kwame Amara Chidi Isabel João Beatriz Tiago Elena Dmitri Olga "
+    "Pavel Nina Viktor Grace Henry Ruth Samuel Diane Walter Joyce Carl Denise Roy Tamara Curtis Renée "
+    "André Hélène Maëlle Nils Astrid Freya Sven Marta Paolo Giulia Enzo Chiara Luca Aisha Yusuf Zainab "
+    "Ibrahim Deborah Keith Paula Neil Sharon Glenn 李 张伟 "
+)
+LAST_NAMES = _words(
+    "Abernathy Baker Castillo Dubois Eriksson Fischer García Hughes Ivanov Jensen Kowalski Lindqvist "
+    "Müller Novak O'Brien Pereira Quigley Rossi Schäfer Takahashi Ueda Vasquez Whitfield Xu Yamamoto "
+    "Zieliński Adeyemi Bianchi Chowdhury Desai Eastwood Fontaine Gallagher Horvath Iyer Johansson "
+    "Kaplan Larsen Moreau Nakamura Okafor Patel Qureshi Ramirez Santos Thornton Ulrich Varga Winslow "
+    "Yilmaz Zimmermann Ainsworth Brennan Costa Delgado Ellery Fairbanks Gutiérrez Hartmann Ibsen "
+    "Jablonski Keller Lombardi Marchetti Nielsen Ortega Papadopoulos Quesada Reinholt Svensson Tanaka "
+    "Underhill Vogel Wójcik Yeboah Zapata Albrecht Blackwood Crawford Drummond "
+)
+COMPANY_HEADS = _words(
+    "Northwind Bluewater Ironbridge Silverpine Redstone Lakeshore Granite Summit Harbor Beacon Cedar "
+    "Falcon Pioneer Atlas Vertex Quantum Evergreen Copper Maple Sterling Cascade Horizon Keystone "
+    "Liberty Meridian Orchard Prairie Riverbend Sagebrush Timber Valley Westgate Anchor Birchwood "
+    "Cobalt Dunmore Elmwood Foxglove Glenwood Hawthorn "
+)
+COMPANY_MIDDLES = _words(
+    "Systems Logistics Builders Analytics Medical Robotics Foods Energy Marine Security Software "
+    "Dynamics Interiors Engineering Aerospace Consulting Textiles Mechanical Environmental Facilities "
+    "Data Mobility Materials Roofing "
+)
 COMPANY_TAILS = ("Inc.", "LLC", "GmbH", "Ltd", "Group", "Partners", "& Sons", "Co.", "S.A.", "AB")
 FREE_MAIL = ("mailbox.example", "inbox.example", "post.example", "webmail.example")
 JOB_TITLES = (

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from syncline.simulators.hubspot import pools
 from syncline.simulators.hubspot.account import Account
 from syncline.simulators.hubspot.catalogue import INDUSTRIES, LEAD_SOURCES, LEAD_STATUS, LIFECYCLE
+from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import COMPANY, CONTACT
 from syncline.simulators.hubspot.phones import format_phone, random_phone
 from syncline.simulators.hubspot.pipelines import Owner
 from syncline.simulators.hubspot.profiles import contact_profiles
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.store import Properties, Record
 from syncline.simulators.hubspot.values import DAY_MS, iso
 

@@ -78,8 +78,8 @@ def _rest(rng: random.Random) -> Properties:
         "hs_language": rng.choice(("en", "en-us", "de", None)),
         "hs_legal_basis": rng.choice(
             (
-                "Legitimate interest – prospect/lead",
-                "Legitimate interest – prospect/lead;Performance of a contract",
+                "Legitimate interest \u2013 prospect/lead",
+                "Legitimate interest \u2013 prospect/lead;Performance of a contract",
             )
         ),
         "hs_pipeline": "contacts-lifecycle-pipeline",

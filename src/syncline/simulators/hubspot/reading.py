@@ -10,8 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from syncline.simulators.hubspot.answers import (
-    Answer, ApiError, Request, invalid, json_answer, object_missing, resource_missing,
-)  # fmt: skip
+    Answer,
+    ApiError,
+    Request,
+    invalid,
+    json_answer,
+    object_missing,
+    resource_missing,
+)
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.search import QUERY_MOST, RESULTS_MOST
 from syncline.simulators.hubspot.store import Record, Store, encode

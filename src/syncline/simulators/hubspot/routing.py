@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from syncline.simulators.hubspot import (
-    associating, describing, granting, looking_up, reading, writing,
-)  # fmt: skip
+    associating,
+    describing,
+    granting,
+    looking_up,
+    reading,
+    writing,
+)
 from syncline.simulators.hubspot.answers import Answer, Request
 from syncline.simulators.hubspot.api import Api
 

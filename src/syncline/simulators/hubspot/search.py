@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import operator
 import re
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,9 +26,8 @@ Test = Callable[[Record], bool]
 Key = Callable[[Record], Any]
 Associated = Callable[[str, int], set[int]]
 
-_MORE = {
-    "EQ": lambda a, b: a == b, "LT": lambda a, b: a < b, "LTE": lambda a, b: a <= b,
-    "GT": lambda a, b: a > b, "GTE": lambda a, b: a >= b,
+_MORE: dict[str, Callable[[Any, Any], bool]] = {
+    "EQ": operator.eq, "LT": operator.lt, "LTE": operator.le, "GT": operator.gt, "GTE": operator.ge,
 }  # fmt: skip
 
 
@@ -104,23 +104,23 @@ class Searcher:
         return lambda record: any(all(test(record) for test in tests) for tests in alternatives)
 
     def _filter(self, one: dict[str, Any]) -> Test:
-        name, operator = str(one.get("propertyName")), str(one.get("operator"))
+        name, how = str(one.get("propertyName")), str(one.get("operator"))
         if name.startswith("associations."):
             return self._association_filter(name.removeprefix("associations."), one)
         definition = self._definition(name)
         key = _value_reader(self._store, definition)
-        if operator == "HAS_PROPERTY":
+        if how == "HAS_PROPERTY":
             return lambda record: key(record) is not None
-        if operator == "NOT_HAS_PROPERTY":
+        if how == "NOT_HAS_PROPERTY":
             return lambda record: key(record) is None
-        if operator in {"IN", "NOT_IN"}:
-            return _membership(definition, key, one, wanted=operator == "IN")
-        if operator in {"CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN"}:
-            return _containment(key, str(one.get("value")), wanted=operator == "CONTAINS_TOKEN")
-        return _comparison(definition, key, operator, one)
+        if how in {"IN", "NOT_IN"}:
+            return _membership(definition, key, one, wanted=how == "IN")
+        if how in {"CONTAINS_TOKEN", "NOT_CONTAINS_TOKEN"}:
+            return _containment(key, str(one.get("value")), wanted=how == "CONTAINS_TOKEN")
+        return _comparison(definition, key, how, one)
 
     def _association_filter(self, other: str, one: dict[str, Any]) -> Test:
-        values = one.get("values") or [one.get("value")]
+        values = cast("list[Any]", one.get("values") or [one.get("value")])
         ids = {found for value in values for found in self._associated(other, int(value))}
         wanted = one.get("operator") in {"EQ", "IN", "HAS_PROPERTY"}
         return lambda record: (record.id in ids) == wanted
@@ -208,16 +208,16 @@ def _containment(key: Key, wanted_text: str, *, wanted: bool) -> Test:
     return lambda record: matches(record) == wanted
 
 
-def _comparison(definition: Definition, key: Key, operator: str, one: dict[str, Any]) -> Test:
-    if operator == "BETWEEN":
+def _comparison(definition: Definition, key: Key, how: str, one: dict[str, Any]) -> Test:
+    if how == "BETWEEN":
         low, high = _wanted(definition, one.get("value")), _wanted(definition, one.get("highValue"))
         return lambda record: (found := key(record)) is not None and low <= found <= high
     if "value" not in one:
-        raise invalid(f"There was a problem with the request: value is required for {operator}")
+        raise invalid(f"There was a problem with the request: value is required for {how}")
     wanted = _wanted(definition, one["value"])
-    if operator == "NEQ":
+    if how == "NEQ":
         return lambda record: key(record) != wanted
-    compare = _MORE.get(operator)
+    compare = _MORE.get(how)
     if compare is None:
-        raise invalid(f"There was a problem with the request: unknown operator {operator}")
+        raise invalid(f"There was a problem with the request: unknown operator {how}")
     return lambda record: (found := key(record)) is not None and compare(found, wanted)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
@@ -74,7 +74,7 @@ async def keep_editing(world: World) -> None:
 
 
 @contextmanager
-def in_thread(world: World, port: int = 0) -> Iterator[str]:
+def in_thread(world: World, port: int = 0) -> Generator[str]:
     """Serve from a thread with a loop of its own; yields the base URL. For synchronous clients.
 
     The world must not be changed directly meanwhile, but through `/_simulator`.
@@ -94,7 +94,7 @@ def in_thread(world: World, port: int = 0) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def in_loop(world: World, port: int = 0) -> AsyncIterator[str]:
+async def in_loop(world: World, port: int = 0) -> AsyncGenerator[str]:
     """Serve inside the running loop; yields the base URL. The world may be changed at any time."""
     listener = listen(port=port)
     listener.listen(1024)

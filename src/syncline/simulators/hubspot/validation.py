@@ -135,4 +135,4 @@ def _check_email(world: World, store: Store, found: Properties, record: Record |
 def taken(holder: int) -> ApiError:
     """Return the refusal of an address that another contact has."""
     return ApiError(409, f"Contact already exists. Existing ID: {holder}", "CONFLICT",
-                    extra={"existing_id": str(holder)})  # fmt: skip
+                    existing_id=str(holder))  # fmt: skip

@@ -6,15 +6,24 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from syncline.simulators.hubspot.answers import (
-    Answer, ApiError, Request, invalid, json_answer, object_missing,
-)  # fmt: skip
+    Answer,
+    ApiError,
+    Request,
+    invalid,
+    json_answer,
+    object_missing,
+)
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.associating import read_types
 from syncline.simulators.hubspot.associations import TypeKey
 from syncline.simulators.hubspot.objects import CONTACT
 from syncline.simulators.hubspot.reading import (
-    BATCH_MOST, batch_answer, check_batch, find_record, missing_error,
-)  # fmt: skip
+    BATCH_MOST,
+    batch_answer,
+    check_batch,
+    find_record,
+    missing_error,
+)
 from syncline.simulators.hubspot.store import Properties, Record, Store, encode
 from syncline.simulators.hubspot.validation import prepare
 
@@ -165,11 +174,9 @@ def _batch_error(error: ApiError, trace: Any) -> dict[str, Any]:
     context = dict(error.context or {})
     if trace:
         context["objectWriteTraceId"] = [str(trace)]
-    if "existing_id" in error.extra:
-        context["existingId"] = [error.extra["existing_id"]]
-    out = error.envelope() | ({"context": context} if context else {})
-    out.pop("existing_id", None)
-    return out
+    if error.existing_id:
+        context["existingId"] = [error.existing_id]
+    return error.envelope() | ({"context": context} if context else {})
 
 
 def batch_update(api: Api, request: Request) -> Answer:

@@ -52,6 +52,8 @@ begin
   end if;
 end $$;
 
+-- Of all our functions anybody may call these three only: what a role that was given tables needs to set its
+-- tenant, and what row triggers ask as whoever edits a record. They do nothing that a setting does not.
 revoke all on function app.protect(regclass, boolean), app.distribute(text, text) from public;
 
 -- Tenants -----------------------------------------------------------------------------------------
@@ -70,6 +72,7 @@ create table app.tenants (
   constraint tenants_status check (status in ('active', 'suspended')),
   constraint tenants_slug_shape check (slug ~ '^[a-z0-9][a-z0-9_-]{0,62}$')
 );
+select app.distribute('app.tenants', 'none');
 alter table app.tenants enable row level security;
 create policy tenant_isolation on app.tenants
   using (tenant_id = (select nullif(current_setting('app.current_tenant_id', true), '')::uuid));
@@ -198,7 +201,7 @@ create table sync.links (
   record_id        uuid not null,
   -- Two remote records of one connection may be one record of ours (a merge); only one is ever pushed.
   is_primary       boolean not null default true,
-  -- What both sides last agreed on: {field: [ours, theirs as read]}.
+  -- What both sides last agreed on: {field: [ours, theirs as read]}, or {field: [both]} where they are alike.
   base             jsonb not null,
   -- Values on their way to the CRM, committed before the call that carries them.
   sent             jsonb,
@@ -210,10 +213,9 @@ create table sync.links (
 );
 select app.distribute('sync.links');
 select app.protect('sync.links');
-create unique index links_one_primary on sync.links (tenant_id, connection_id, record_type, record_id)
+-- One primary remote record a connection; and the way from a record to its remote records.
+create unique index links_one_primary on sync.links (tenant_id, record_id, connection_id, record_type)
   where is_primary;
--- From a record to its remote records.
-create index links_of_record on sync.links (tenant_id, record_id);
 
 create table sync.queue (
   tenant_id      uuid not null,

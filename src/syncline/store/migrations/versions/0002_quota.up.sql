@@ -352,3 +352,7 @@ begin
   unlimited := b.max_calls is null and d.max_calls is null and t >= d.refused_until and not b.on_trial;
   return next;
 end $$;
+
+-- They run with the rights of their caller, and these are the application's.
+revoke all on all functions in schema sync from public;
+grant execute on all functions in schema sync to syncline_app;

@@ -186,6 +186,7 @@ CREATE TRIGGER tg_pgqueuer_changed
 AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON jobs.pgqueuer
 EXECUTE FUNCTION jobs.fn_pgqueuer_changed();
 
+revoke all on function jobs.fn_pgqueuer_changed() from public;
 grant select, insert, update, delete on jobs.pgqueuer, jobs.pgqueuer_log, jobs.pgqueuer_schedules,
   jobs.pgqueuer_statistics to syncline_app;
 grant usage on all sequences in schema jobs to syncline_app;

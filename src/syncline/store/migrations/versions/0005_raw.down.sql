@@ -1,4 +1,4 @@
-drop function app.refresh_statistics();
+drop function app.refresh_statistics(text[]);
 do $$
 declare t record;
 begin

@@ -47,6 +47,7 @@ begin
   end;
 end $$;
 
+revoke all on all functions in schema raw from public;
 grant execute on all functions in schema raw to syncline_app, syncline_reader;
 
 -- Makes raw.<platform>_<object> with the frame every such table has. For migrations.
@@ -88,8 +89,6 @@ begin
   execute format('alter table raw.%I alter column raw set storage external', name);
   perform app.distribute('raw.' || name);
   perform app.protect(format('raw.%I', name)::regclass);
-  -- Live records of a connection by id, for counts and comparisons.
-  execute format('create index %I on raw.%I (tenant_id, connection_id) where archived_at is null', name || '_live', name);
   return name;
 end $$;
 revoke all on function raw.create_table(text, text, text) from public;
@@ -225,7 +224,7 @@ create index associations_reverse on raw.associations
 -- joining 29,000 contacts to 2,000 calls by phone took 15 s then, and 25 ms after this. Once a few thousand
 -- rows are in is enough, for sizes are extrapolated. For the application, which owns no table and so may
 -- not ANALYZE; in a transaction of its own. A table that somebody else is looking at is passed over.
-create function app.refresh_statistics() returns integer
+create function app.refresh_statistics(schemas text[] default '{crm,sync,raw}') returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   t record;
@@ -235,7 +234,7 @@ begin
     select c.oid::regclass as name
     from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname in ('crm', 'sync', 'raw') and c.relkind = 'r'
+    where n.nspname = any (schemas) and n.nspname in ('crm', 'sync', 'raw') and c.relkind = 'r'
       and pg_relation_size(c.oid) > greatest(c.relpages, 0) * current_setting('block_size')::bigint * 1.5
     order by c.oid
   loop
@@ -244,5 +243,5 @@ begin
   end loop;
   return done;
 end $$;
-revoke all on function app.refresh_statistics() from public;
-grant execute on function app.refresh_statistics() to syncline_app;
+revoke all on function app.refresh_statistics(text[]) from public;
+grant execute on function app.refresh_statistics(text[]) to syncline_app;

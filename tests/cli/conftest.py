@@ -1,0 +1,78 @@
+"""The program as a real process, as a person or a script runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from syncline.domain.sealing import new_key
+from syncline.store.urls import DatabaseUrls
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The program with an environment of its own."""
+
+    environment: Mapping[str, str]
+
+    def __call__(
+        self, *words: str, timeout: float = 60, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            self.command(words),
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command that goes on."""
+        return subprocess.Popen(
+            self.command(words),
+            env={**self.environment, **environment},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    @staticmethod
+    def command(words: Sequence[str]) -> list[str]:
+        return [sys.executable, "-m", "syncline", *words]
+
+
+def environment_of(home: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return kept | {"SYNCLINE_HOME": str(home)}
+
+
+@pytest.fixture
+def program(anyio_backend: str, database_urls: DatabaseUrls, home: Path) -> Program:
+    """The program beside a migrated database of this test's own."""
+    return Program(
+        environment_of(home)
+        | {
+            "SYNCLINE_DATABASE_URL": database_urls.app,
+            "SYNCLINE_ADMIN_DATABASE_URL": database_urls.admin,
+            "SYNCLINE_READER_DATABASE_URL": database_urls.reader,
+            "SYNCLINE_SECRET_KEY": new_key(),
+        }
+    )
+
+
+@pytest.fixture
+def bare(home: Path) -> Program:
+    """The program on a machine where nothing is set but its home."""
+    return Program(environment_of(home))
