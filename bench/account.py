@@ -11,10 +11,7 @@ from syncline.simulators.hubspot.server import Server, listen, url_of
 
 PROPERTIES = 60
 #: What the queries of a sales team rest on comes first; the rest is filled up in the catalogue's order.
-FIRST = (
-    "email phone firstname lastname createdate lifecyclestage hubspot_owner_id vsl_watched sales_script_version"
-    " hs_lead_status hs_lead_source jobtitle lastmodifieddate hs_object_id hs_merged_object_ids"
-).split()
+FIRST = ["email", "phone", "firstname", "lastname", "createdate", "lifecyclestage", "hubspot_owner_id", "vsl_watched", "sales_script_version", "hs_lead_status", "hs_lead_source", "jobtitle", "lastmodifieddate", "hs_object_id", "hs_merged_object_ids"]
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ total = 0
 with psycopg.connect(job["database"], autocommit=True) as conn:
     for name in job["objects"]:
         conn.execute(
-            f"create table if not exists sdk_{name} (id text primary key, properties jsonb, updated_at timestamptz)"
+            f"create table if not exists sdk_{name}"
+            " (id text primary key, properties jsonb, updated_at timestamptz)"
         )
         properties = [each.name for each in client.crm.properties.core_api.get_all(object_type=name).results]
         after = None

@@ -14,7 +14,7 @@ from syncline.actions.disconnect import disconnect, plan_departure
 from syncline.actions.hub import Hub
 from syncline.actions.sync import sync
 from syncline.domain.records import RECORD_TYPES
-from syncline.errors import NotFound
+from syncline.errors import LeaseLost, NotFound
 from syncline.simulators.hubspot import World
 
 pytestmark = pytest.mark.anyio
@@ -150,6 +150,7 @@ async def test_a_sync_that_is_under_way_writes_nothing_more(
             await asyncio.sleep(0.01)
     await disconnect(hub, "acme", remove_data=True)
     result = await syncing
+    assert {type(error) for error in result.errors} <= {LeaseLost, NotFound}
     assert result.errors
     assert set((await count_all(admin)).values()) == {0}
     assert await scalar(admin, "select count(*) from raw.hubspot_contacts") == 0

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-
-from conftest import Program  # type: ignore[attr-defined]
+from programs import Program
 
 #: How many simulated contacts; the rest of the account keeps its size.
 FEW = ("--contacts", "40")

@@ -6,7 +6,8 @@ The account is served from the test's own loop, so that a test may change it and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -47,6 +48,23 @@ FEW = {
 }
 
 
+LIST, BATCH = "GET /crm/objects/*", "POST /crm/objects/*/batch/read"
+SEARCH = "POST /crm/objects/*/search"
+
+
+class Watch(Counter[tuple[str, int]]):
+    """Calls `seen` with the route of each request that an account has answered, before the answer leaves."""
+
+    def __init__(self, world: World, seen: Callable[[str], None]) -> None:
+        super().__init__()
+        self._seen = seen
+        world.stats = self
+
+    def __setitem__(self, key: tuple[str, int], count: int) -> None:
+        super().__setitem__(key, count)
+        self._seen(key[0])
+
+
 def world_of(seed: int = 7, settings: Simulated | None = None, **counts: int) -> World:
     """Make an account with these many records, and none of the other kinds."""
     none = dict.fromkeys((*FEW, "archived_contacts"), 0)
@@ -69,12 +87,16 @@ class Mirror:
     remotes: Remotes
     #: Replaces what the connector says of itself, such as how far it looks back.
     capabilities: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    #: How long a call is tried again when the account does not answer.
+    give_up_after_seconds: float = 60
 
     async def open(self) -> Remote:
         """Open the connection for one run."""
         async with self.db.transaction(tenant_id=self.tenant_id) as conn:
             connection = await connections.get(conn, self.connection_id, tenant_id=self.tenant_id)
-        remote = self.remotes.open(connection, spends_reserve=True)
+        remote = self.remotes.open(
+            connection, spends_reserve=True, give_up_after_seconds=self.give_up_after_seconds
+        )
         if not self.capabilities:
             return remote
         assert isinstance(remote.connector, HubSpot)

@@ -104,9 +104,7 @@ async def mirror(db: Database, settings: Settings, tenant_id: UUID) -> AsyncGene
     world.create("calls", call_to(NUMBER))
     async with mirror_of(world, db, settings, tenant_id) as made:
         await made.sync("contacts", "deals", "calls", "associations")
-        assert await assert_links(made) == {
-            i: (None, None, None, None) for i in truth(world, "calls")
-        }
+        assert await assert_links(made) == dict.fromkeys(truth(world, "calls"), (None, None, None, None))
         yield made
 
 
@@ -192,7 +190,10 @@ async def test_associations_win_over_numbers_and_numbers_stand_in_when_they_go(m
     [call] = world.store("calls").living
     caller = world.create("contacts", contact(NUMBER))
     other = world.create("contacts", contact("+16465550456"))
-    sale, right_sale = world.create("deals", deal("+16465550888")), world.create("deals", deal("+16465550889"))
+    sale, right_sale = (
+        world.create("deals", deal("+16465550888")),
+        world.create("deals", deal("+16465550889")),
+    )
     await mirror.sync("contacts", "deals")
     await assert_links(mirror)
     # When a colleague associates the call with somebody else, and with a deal

@@ -101,7 +101,9 @@ async def test_history_is_the_accounts_also_for_deals_that_changed_after_they_we
         owners = await owners_of(mirror)
         assert await stored_past(mirror) == past_of(world, owners)
         # A second reading costs no call and writes nothing.
-        before = await mirror.select("select xmin, * from crm.field_history order by record_id, field, valid_from")
+        before = await mirror.select(
+            "select xmin, * from crm.field_history order by record_id, field, valid_from"
+        )
         run = await mirror.pull("history")
         assert run.api_calls == 0
         assert before == await mirror.select(
@@ -122,9 +124,7 @@ async def test_history_is_the_accounts_also_for_deals_that_changed_after_they_we
         run = await mirror.pull("history")
         stored, expected = await stored_past(mirror), past_of(world, owners)
         assert stored[str(newest.id), "stage"] == expected[str(newest.id), "stage"]
-        assert [v for _, v in stored[str(first), "amount"]] == [
-            v for _, v in expected[str(first), "amount"]
-        ]
+        assert [v for _, v in stored[str(first), "amount"]] == [v for _, v in expected[str(first), "amount"]]
         assert [v for _, v in stored[str(late.id), "stage"]] == ["contractsent", "by hand"]
         # Everything else is as it was.
         changed = {(str(first), "amount"), (str(late.id), "stage")}

@@ -46,8 +46,10 @@ SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
 }
 #: Statements about the server itself, or about tables that belong to no tenant.
 WITHOUT_TENANT = re.compile(
-    r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
-    r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_|from removal_doomed group",
+    r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|"
+    r"sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
+    r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_"
+    r"|from removal_doomed group",
     re.IGNORECASE,
 )
 

@@ -1,1 +1,1 @@
-"""The verbs: pull, schedule, work. Moves records between connectors and the store by the laws of the domain."""
+"""The verbs: pull, schedule, work. Moves records between connectors and store by the laws of the domain."""

@@ -29,6 +29,8 @@ READINGS = (ASSOCIATIONS, HISTORY)
 _ASSOCIATE_AT_MOST = 2000
 #: Changed records after which every number that was called is looked at, rather than each change.
 _MANY_CHANGES = 5000
+#: Records after whose loading the planner's picture of the tables is wrong enough to matter.
+_WORTH_STATISTICS = 500
 #: Kinds of record that decide whom a call was with.
 _JOINED = ("contact", "deal", "activity")
 _DEFINITIONS = "definitions"
@@ -134,8 +136,10 @@ class Records:
 async def _join_calls(target: Target, began_at: datetime) -> None:
     """Join calls to contacts by number where something that this run wrote may have changed that."""
     many = target.counts.written > _MANY_CHANGES
+    if target.counts.created > _WORTH_STATISTICS:
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            await planner.refresh_statistics(conn, "crm")
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-        await planner.prefer_indexes(conn)
         numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else began_at)
     for start in range(0, max(1, len(numbers)), calls.AT_ONCE):
         part = numbers[start : start + calls.AT_ONCE]
@@ -145,7 +149,6 @@ async def _join_calls(target: Target, began_at: datetime) -> None:
 async def _write_joins(target: Target, began_at: datetime, numbers: Sequence[str]) -> None:
     async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
         await target.prove_lease(conn)
-        await planner.prefer_indexes(conn)
         await calls.join_by_phone(
             conn,
             numbers,

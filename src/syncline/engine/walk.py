@@ -84,6 +84,7 @@ class Backfill:
         self._ranges: list[IdRange] = []
         self._walk = Walk("serial")
         self._queues: list[asyncio.Queue[_Delivery | None]] = []
+        self._splitting = asyncio.Lock()
 
     async def run(self) -> None:
         """Read everything. Raises what the connector raises; what was committed stays."""
@@ -147,8 +148,17 @@ class Backfill:
             await asyncio.sleep(0.02)
 
     async def _split_largest(self) -> IdRange | None:
+        """Give the upper half of the largest range to a new one, for the caller; None when all are small.
+
+        The database knows of a split before we act on it, and of one split at a time. Otherwise a crash could
+        leave a half to nobody: the lower one walked to its new end, the upper one not yet written down.
+        """
         if self._walk.kind == "serial":
             return None
+        async with self._splitting:
+            return await self._split()
+
+    async def _split(self) -> IdRange | None:
         left = [(self._expect_left(each), each) for each in self._ranges if not each.done]
         if not left:
             return None
@@ -156,13 +166,14 @@ class Backfill:
         if expected < _SMALLEST_SPLIT:
             return None
         middle = (_position(largest.after) + self._end_of(largest)) // 2
-        new = IdRange(len(self._ranges), str(middle), largest.until, begun_at=middle, busy=True)
-        self._ranges.append(new)
-        largest.until = str(middle)
-        # Both halves in one transaction: a crash must not leave the upper one to nobody.
+        part = max(each.part for each in self._ranges) + 1
+        new = IdRange(part, str(middle), largest.until, begun_at=middle, busy=True)
         async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
-            await self._put(conn, largest.part, {"until": largest.until})
-            await self._put(conn, new.part, new.state())
+            await self._put(conn, largest.part, {"until": str(middle)})
+            await self._put(conn, part, new.state())
+        # Whoever walks the lower half may have gone past the middle meanwhile: then some are read twice.
+        largest.until = str(middle)
+        self._ranges.append(new)
         return new
 
     def _end_of(self, each: IdRange) -> int:

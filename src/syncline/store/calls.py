@@ -85,7 +85,9 @@ with answers as materialized (
          coalesce(real.deal_id, s.deal_id) as new_deal,
          s.candidates
   from answers s
-  join crm.activities a on a.tenant_id = %(tenant_id)s and a.phone_e164 = s.number and a.type = 'call'
+  cross join lateral (
+    select a.* from crm.activities a
+    where a.tenant_id = %(tenant_id)s and a.phone_e164 = s.number and a.type = 'call' offset 0) a
   -- A deal the CRM associates the call with is never replaced by one that only shares its number.
   cross join lateral (
     select case when a.contact_link is distinct from 'deal_phone' then a.deal_id end as deal_id) real
@@ -122,6 +124,11 @@ on conflict (tenant_id, changed_at, id) do nothing
 """
 
 
+# Two runs that join at once would each update what the other has just updated, and Postgres would then
+# look the whole join up again for every single row.
+ONE_AT_A_TIME = "select pg_advisory_xact_lock(7263005, hashtext(%(tenant_id)s::text))"
+
+
 async def join_by_phone(
     conn: Conn,
     numbers: Sequence[str],
@@ -136,6 +143,7 @@ async def join_by_phone(
 
     Real associations are left alone. Running it again changes nothing. Returns how many calls changed.
     """
+    await conn.execute(ONE_AT_A_TIME, {"tenant_id": tenant_id})
     cursor = await conn.execute(
         JOIN_BY_PHONE,
         {

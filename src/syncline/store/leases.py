@@ -8,9 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.errors import ForeignKeyViolation
 from psycopg.rows import scalar_row
 
-from syncline.errors import LeaseLost
+from syncline.errors import LeaseLost, NotFound
 from syncline.store.db import Conn
 
 #: Held while a token is being exchanged for a new one.
@@ -45,7 +46,8 @@ async def take(
 ) -> int | None:
     """Take a lease that is free, expired or the holder's own, and return its fence; None when it is not.
 
-    Never waits for another holder. Taking one's own again fences out one's earlier self.
+    Never waits for another holder. Taking one's own again fences out one's earlier self. Raises `NotFound`
+    for a connection that has been removed.
     """
     parameters = {
         "tenant_id": tenant_id,
@@ -58,7 +60,10 @@ async def take(
         await cursor.execute(TAKE, parameters)
         fence = await cursor.fetchone()
         if fence is None:
-            await cursor.execute(TAKE_FIRST, parameters)
+            try:
+                await cursor.execute(TAKE_FIRST, parameters)
+            except ForeignKeyViolation as error:
+                raise NotFound("This connection has been removed.") from error
             fence = await cursor.fetchone()
     return fence
 
@@ -102,11 +107,13 @@ async def release(conn: Conn, *, tenant_id: UUID, connection_id: UUID, purpose: 
     )
 
 
+# KEY SHARE keeps TAKE's FOR UPDATE away, but not the holder's own EXTEND: behind SHARE locks of writers that
+# overlap without end that would wait for ever, and a healthy run would lose its lease.
 REQUIRE = """
 select from sync.leases
 where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and purpose = %(purpose)s
   and fence = %(fence)s and holder is not null
-for share
+for key share
 """
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, cast
 from urllib.parse import unquote_plus
 
@@ -169,6 +170,12 @@ class Request:
         return dict(Query(self.body).pairs)
 
 
+@lru_cache(maxsize=1024)
+def _decoded(text: str) -> str:
+    # The same long lists of properties come with every page.
+    return unquote_plus(text)
+
+
 class Query:
     """A query string: lists may come as commas or as repeated names."""
 
@@ -181,9 +188,9 @@ class Query:
         for part in raw.decode("utf-8", "replace").split("&"):
             name, _, value = part.partition("=")
             if "%" in value or "+" in value:
-                value = unquote_plus(value)
+                value = _decoded(value)
             if "%" in name:
-                name = unquote_plus(name)
+                name = _decoded(name)
             self.pairs.append((name.removesuffix("[]"), value))
 
     def get(self, name: str) -> str | None:

@@ -76,13 +76,23 @@ class App:
         """Carry out a request; fills in the headers of its limits."""
         headers.append((b"x-hubspot-correlation-id", self.api.correlation_id().encode()))
         try:
-            if len(scope["path"]) + len(scope["query_string"]) > URL_MOST:
-                raise ApiError(414, "URI Too Long")
             return found.route.handler(self.api, self._request(found, scope, body, headers))
         except ApiError as error:
-            return Answer(error.status, encode(error.envelope(headers[0][1].decode())))
+            refused = error
+        except (KeyError, TypeError, ValueError, AttributeError) as problem:
+            # Handlers read what they need of a body and leave its shape to this place; without a body
+            # it is a mistake of theirs.
+            if not body:
+                raise
+            refused = ApiError(
+                400, f"Invalid input JSON: cannot deserialize value ({type(problem).__name__})"
+            )
+        return Answer(refused.status, encode(refused.envelope(headers[0][1].decode())))
 
     def _request(self, found: Match, scope: Scope, body: bytes, headers: Headers) -> Request:
+        """Admit a request: its length, its token, its limits. Raises `ApiError`."""
+        if len(scope["path"]) + len(scope["query_string"]) > URL_MOST:
+            raise ApiError(414, "URI Too Long")
         authorization, host = b"", b"api.hubapi.com"
         for name, value in scope["headers"]:
             if name == b"authorization":

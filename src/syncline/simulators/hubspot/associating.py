@@ -90,7 +90,9 @@ def _none_error(source: ObjectType, wanted: str, target: ObjectType) -> dict[str
     return ApiError(
         404, f"No {target.singular} is associated with {source.singular} {wanted}.", "OBJECT_NOT_FOUND",
         sub_category="crm.associations.NO_ASSOCIATIONS_FOUND",
-        context={"fromObjectId": [wanted], "fromObjectType": [source.singular], "toObjectType": [target.singular]},
+        context={
+            "fromObjectId": [wanted], "fromObjectType": [source.singular], "toObjectType": [target.singular],
+        },
     ).envelope()  # fmt: skip
 
 

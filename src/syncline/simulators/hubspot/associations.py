@@ -86,9 +86,16 @@ class Graph:
             self.define(source, target, (HUBSPOT, first), PRIMARY, (HUBSPOT, first_back), PRIMARY)
 
     def define(
-        self, source: str, target: str, there: TypeKey, label: str | None, back: TypeKey, back_label: str | None,
-        *, unlabeled: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        source: str,
+        target: str,
+        there: TypeKey,
+        label: str | None,
+        back: TypeKey,
+        back_label: str | None,
+        *,
+        unlabeled: bool = False,
+    ) -> None:
         """Add an association type and its inverse."""
         for one, other, key, words, inverse in (
             (source, target, there, label, back), (target, source, back, back_label, there),

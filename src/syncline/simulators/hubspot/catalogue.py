@@ -12,7 +12,8 @@ LIFECYCLE = ("subscriber", "lead", "marketingqualifiedlead", "salesqualifiedlead
              "customer", "evangelist", "other")  # fmt: skip
 LEAD_STATUS = ("NEW", "OPEN", "IN_PROGRESS", "OPEN_DEAL", "UNQUALIFIED", "ATTEMPTED_TO_CONTACT",
                "CONNECTED", "BAD_TIMING")  # fmt: skip
-INDUSTRIES = ("COMPUTER_SOFTWARE", "CONSTRUCTION", "DEFENSE_SPACE", "CIVIL_ENGINEERING", "LOGISTICS_AND_SUPPLY_CHAIN",
+INDUSTRIES = ("COMPUTER_SOFTWARE", "CONSTRUCTION", "DEFENSE_SPACE", "CIVIL_ENGINEERING",
+              "LOGISTICS_AND_SUPPLY_CHAIN",
               "HOSPITAL_HEALTH_CARE", "MANAGEMENT_CONSULTING", "RETAIL", "FINANCIAL_SERVICES", "MACHINERY",
               "RENEWABLES_ENVIRONMENT", "FACILITIES_SERVICES")  # fmt: skip
 SOURCES = ("ORGANIC_SEARCH", "PAID_SEARCH", "EMAIL_MARKETING", "SOCIAL_MEDIA", "REFERRALS", "OTHER_CAMPAIGNS",
@@ -45,7 +46,9 @@ OPTION_SETS: dict[str, list[dict[str, Any]]] = {
     "leadsource": options(LEAD_SOURCES),
     "script": options(("A", "B", "C", "v2.1", "v3")),
     "marketable": options(("true", "false")),
-    "legal": options(("Legitimate interest \u2013 prospect/lead", "Performance of a contract", "Freely given consent from contact")),
+    "legal": options((
+        "Legitimate interest \u2013 prospect/lead", "Performance of a contract",
+        "Freely given consent from contact")),
     "seniority": options(("entry", "senior", "manager", "director", "vp", "executive", "owner", "partner")),
     "language": options(("en", "en-us", "de", "fr", "es", "pl")),
     "persona": options(("persona_1", "persona_2", "persona_3")),

@@ -162,6 +162,8 @@ hs_lifecyclestage_marketingqualifiedlead_date datetime r
 hs_lifecyclestage_salesqualifiedlead_date datetime r
 hs_lifecyclestage_opportunity_date datetime r
 hs_lifecyclestage_customer_date datetime r
+hs_lifecyclestage_evangelist_date datetime r
+hs_lifecyclestage_other_date datetime r
 hs_v2_date_entered_lead datetime c
 hs_v2_date_entered_customer datetime c
 hs_v2_latest_time_in_lead number c

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from collections.abc import Sequence
@@ -45,9 +46,13 @@ def run(
     remembering = RememberingWorld(Path(journal), seed, settings, anchor_ms=anchor_ms) if journal else None
     world = remembering or World(seed, settings, anchor_ms=anchor_ms)
     listener = listen(host, port)
+    # The records are there to stay: looking through them for garbage, again and again, costs seconds.
+    gc.disable()
     world.populate(**{name: options[name] for name in options if name in _COUNTS})
     if remembering is not None:
         remembering.repeat_edits()
+    gc.freeze()
+    gc.enable()
     listener.listen(1024)
     address = {"port": listener.getsockname()[1], "url": url_of(listener), "token": DEFAULT_TOKEN}
     print(json.dumps(address), file=out or sys.stdout, flush=True)

@@ -11,7 +11,7 @@ from syncline.simulators.hubspot.answers import Answer, Query, json_answer
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.faults import KINDS
 from syncline.simulators.hubspot.guided import change
-from syncline.simulators.hubspot.store import Record, Store, encode
+from syncline.simulators.hubspot.store import Plan, Record, encode
 from syncline.simulators.hubspot.values import iso
 from syncline.simulators.hubspot.world import World
 
@@ -44,10 +44,11 @@ def dump(world: World, name: str, state: str = "") -> Iterator[bytes]:
     A merged line is `{"id", "state", "survivor"}`.
     """
     store = world.store(name)
+    plan = store.plan_once(store.definitions)
     if state in {"", "living"}:
-        yield from (_line(store, store.records[i], "living") for i in store.living)
+        yield from (_line(plan, store.records[i], "living") for i in store.living)
     if state in {"", "archived"}:
-        yield from (_line(store, store.records[i], "archived") for i in store.archived)
+        yield from (_line(plan, store.records[i], "archived") for i in store.archived)
     if state in {"", "merged"}:
         for old in sorted(store.aliases):
             yield encode({"id": str(old), "state": "merged", "survivor": str(store.resolve(old))}) + b"\n"
@@ -56,8 +57,8 @@ def dump(world: World, name: str, state: str = "") -> Iterator[bytes]:
             yield encode({"id": str(old), "state": "erased"}) + b"\n"
 
 
-def _line(store: Store, record: Record, state: str) -> bytes:
-    values = store.plan_once(store.definitions).properties(record)
+def _line(plan: Plan, record: Record, state: str) -> bytes:
+    values = plan.properties(record)
     line: dict[str, Any] = {
         "id": str(record.id),
         "state": state,

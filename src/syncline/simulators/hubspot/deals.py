@@ -35,8 +35,9 @@ def _deal(draft: Draft, record_id: int, created_ms: int, updated_ms: int, contac
     phone = draft.phones.get(contact.id) if contact else None
     if contact:
         draft.deal_contacts[record_id] = contact.id
+    buyer = contact.own.get("company") or contact.own["lastname"] if contact else "Deal"
     own = _terms(draft, created_ms, updated_ms) | {
-        "dealname": f"{contact.own.get('company') or contact.own['lastname'] if contact else 'Deal'} - {rng.choice(pools.CAMPAIGNS)}",
+        "dealname": f"{buyer} - {rng.choice(pools.CAMPAIGNS)}",
         "pipeline": pipeline.pipeline_id,
         "dealstage": stage,
         "hubspot_owner_id": rng.choice(draft.owners) if draft.owners and rng.random() < 0.95 else None,

@@ -105,8 +105,8 @@ def _options(given: Any) -> list[dict[str, Any]]:
     return [
         {
             "label": str(one.get("label")), "value": str(one.get("value")),
-            "description": str(one.get("description") or ""), "displayOrder": one.get("displayOrder", position),
-            "hidden": bool(one.get("hidden")),
+            "description": str(one.get("description") or ""),
+            "displayOrder": one.get("displayOrder", position), "hidden": bool(one.get("hidden")),
         }
         for position, one in enumerate(cast("list[dict[str, Any]]", given))
     ]  # fmt: skip

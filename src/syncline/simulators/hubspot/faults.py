@@ -18,7 +18,8 @@ AFTER_COMMIT = frozenset({"reset-after-commit", "truncated", "slow"})
 
 _CLOUDFLARE = b"""<!DOCTYPE html>
 <html lang="en-US"><head><title>%s | api.hubapi.com</title></head>
-<body><div id="cf-wrapper"><h1>%s</h1><p>The web server reported an error. Ray ID: 8f2a6b0c4d1e9f37</p></div></body>
+<body><div id="cf-wrapper"><h1>%s</h1>
+<p>The web server reported an error. Ray ID: 8f2a6b0c4d1e9f37</p></div></body>
 </html>
 """
 

@@ -94,11 +94,10 @@ def create_pipeline(api: Api, request: Request) -> Answer:
     held, body, moment = _pipelines(api, request, "write"), request.object(), iso(api.world.now_ms())
     if not body.get("label"):
         raise invalid("Invalid input JSON: Some required fields were not set: [label]")
-    made = Pipeline(
-        str(body.get("pipelineId") or _new_number(api)), str(body["label"]), int(body.get("displayOrder") or 0),
-        [_new_stage(api, request.params[0], stage) for stage in cast("list[dict[str, Any]]", body.get("stages") or [])],
-        moment, moment,
-    )  # fmt: skip
+    given = cast("list[dict[str, Any]]", body.get("stages") or [])
+    stages = [_new_stage(api, request.params[0], stage) for stage in given]
+    pipeline_id, order = str(body.get("pipelineId") or _new_number(api)), int(body.get("displayOrder") or 0)
+    made = Pipeline(pipeline_id, str(body["label"]), order, stages, moment, moment)
     held.append(made)
     return json_answer(201, made.wire())
 
@@ -167,8 +166,9 @@ def _check_unused(api: Api, request: Request, pipeline: Pipeline, stage: Stage) 
     place = (pipeline.pipeline_id, stage.stage_id)
     using = [r.id for r in store.list_living() if (r.get(names[0]), r.get(names[1])) == place]
     if using:
+        listed = ", ".join(map(str, using[:10]))
         raise invalid(
-            f"Stage ID: {stage.stage_id} is being referenced by object IDs: {', '.join(map(str, using[:10]))}",
+            f"Stage ID: {stage.stage_id} is being referenced by object IDs: {listed}",
             sub_category="PipelineError.STAGE_ID_IN_USE", context={"stageId": [stage.stage_id]},
         )  # fmt: skip
 

@@ -19,7 +19,8 @@ DEFECTS: dict[str, dict[str, Any]] = {
     "literal_nul": {"message": r"before\u0000after"},
     "lone_surrogate": {"message": "before\ud800after"},
     "not_strings": {
-        "num_notes": 7, "hubspotscore": 1.5, "vsl_watched": True, "message": ["a", {"b": None}], "company": {"x": 1},
+        "num_notes": 7, "hubspotscore": 1.5, "vsl_watched": True, "message": ["a", {"b": None}],
+        "company": {"x": 1},
     },
     "unknown_type": {"planted_unknown": '{"lat": 1}'},
 }  # fmt: skip
@@ -31,7 +32,7 @@ class Planting(Account):
     def plant(
         self, properties: dict[str, Any], *, name: str = "contacts", now_ms: int | None = None
     ) -> Record:
-        """Make a record with any values at all, also of properties that have no definition (these stay hidden)."""
+        """Make a record with any values, also of properties without a definition (these stay hidden)."""
         return self.create(name, properties, now_ms=now_ms)
 
     def plant_defect(self, defect: str) -> Record:

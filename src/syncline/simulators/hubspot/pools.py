@@ -36,7 +36,8 @@ COMPANY_MIDDLES = _words(
 COMPANY_TAILS = ("Inc.", "LLC", "GmbH", "Ltd", "Group", "Partners", "& Sons", "Co.", "S.A.", "AB")
 FREE_MAIL = ("mailbox.example", "inbox.example", "post.example", "webmail.example")
 JOB_TITLES = (
-    "Owner", "CEO", "Founder", "Operations Manager", "Project Engineer", "Head of Procurement", "Sales Director",
+    "Owner", "CEO", "Founder", "Operations Manager", "Project Engineer", "Head of Procurement",
+    "Sales Director",
     "Marketing Manager", "Contracts Administrator", "Estimator", "VP Business Development", "CFO", "CTO",
     "Office Manager", "Program Manager", "Facilities Manager", "Account Executive", "Buyer", "IT Manager",
 )  # fmt: skip
@@ -91,7 +92,8 @@ CALL_TITLES = (
 )
 CALL_BODIES = (
     "<p>Spoke about scope and budget. Sends documents by Friday.</p>", "<p>No answer, left a voicemail.</p>",
-    "<p>Interested, asked for a second call with the partner.</p>", "<p>Wrong person; forwarded to purchasing.</p>", "",
+    "<p>Interested, asked for a second call with the partner.</p>",
+    "<p>Wrong person; forwarded to purchasing.</p>", "",
 )  # fmt: skip
 MEETING_TITLES = ("Product demo", "Kick-off", "Quarterly review", "Proposal walk-through", "On-site visit")
 SUBJECTS = (

@@ -73,7 +73,8 @@ def _load_owners(draft: Draft, counts: Counts) -> None:
         born = account.anchor_ms - rng.randrange(400 * DAY_MS, 1500 * DAY_MS)
         account.owners.append(
             Owner(
-                owner_id, f"{address_part(first)}.{address_part(last)}{position}@syncline.example", first, last,
+                owner_id, f"{address_part(first)}.{address_part(last)}{position}@syncline.example",
+                first, last,
                 iso(born), iso(born + rng.randrange(DAY_MS, 300 * DAY_MS)), owner_id - 5_000_000,
                 rng.choice(pools.TEAMS), archived=position >= counts.owners,
             )

@@ -12,6 +12,8 @@ from syncline.simulators.hubspot.catalogue import SOURCES
 from syncline.simulators.hubspot.store import Properties
 from syncline.simulators.hubspot.values import DAY_MS, iso
 
+_ENGINES = ("google", "meta", "bing", "direct")
+
 
 def contact_profiles(rng: random.Random, anchor_ms: int, count: int) -> list[Properties]:
     """Return `count` sets of about forty properties."""
@@ -31,7 +33,7 @@ def _analytics(rng: random.Random, anchor_ms: int) -> Properties:
     return {
         "hs_analytics_source": source,
         "hs_analytics_source_data_1": rng.choice(pools.CAMPAIGNS),
-        "hs_analytics_source_data_2": f"{rng.choice(('google', 'meta', 'bing', 'direct'))} / {rng.choice(('cpc', 'none'))}",
+        "hs_analytics_source_data_2": f"{rng.choice(_ENGINES)} / {rng.choice(('cpc', 'none'))}",
         "hs_latest_source": rng.choice((source, "DIRECT_TRAFFIC")),
         "hs_latest_source_data_1": rng.choice(pools.CAMPAIGNS),
         "hs_analytics_num_page_views": str(views),

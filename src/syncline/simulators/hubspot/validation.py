@@ -99,9 +99,9 @@ def not_valid(world: World, problems: list[tuple[str, ValueProblem]]) -> ApiErro
 def _check_required(store: Store, found: Properties) -> None:
     for group in store.kind.required:
         if not any(found.get(name) for name in group):
-            words = " or ".join(group)
+            words, name = " or ".join(group), store.kind.singular.upper()
             raise invalid(
-                f"Error creating {store.kind.singular.upper()}. Some required properties were not set: {words}",
+                f"Error creating {name}. Some required properties were not set: {words}",
                 errors=[
                     {"message": "A required property was not set", "code": "REQUIRED_FIELD",
                      "context": {"propertyName": list(group)}}

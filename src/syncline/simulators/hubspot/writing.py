@@ -1,4 +1,4 @@
-"""Handlers that change records: create, update, archive, upsert, merge, erase, one at a time or in batches."""
+"""Handlers that change records: create, update, archive, upsert, merge, erase; singly or in batches."""
 
 from __future__ import annotations
 
