@@ -1,4 +1,4 @@
-"""The account that is loaded: a simulated HubSpot whose contacts have exactly sixty properties. Run by run.py."""
+"""The account that is loaded: a simulated HubSpot whose contacts have sixty properties. Run by run.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from syncline.simulators.hubspot.server import Server, listen, url_of
 
 PROPERTIES = 60
 #: What the queries of a sales team rest on comes first; the rest is filled up in the catalogue's order.
-FIRST = ["email", "phone", "firstname", "lastname", "createdate", "lifecyclestage", "hubspot_owner_id", "vsl_watched", "sales_script_version", "hs_lead_status", "hs_lead_source", "jobtitle", "lastmodifieddate", "hs_object_id", "hs_merged_object_ids"]
+FIRST = frozenset(
+    {
+        *("email", "phone", "firstname", "lastname", "createdate", "lifecyclestage", "hubspot_owner_id"),
+        *("vsl_watched", "sales_script_version", "hs_lead_status", "hs_lead_source", "jobtitle"),
+        *("lastmodifieddate", "hs_object_id", "hs_merged_object_ids"),
+    }
+)
 
 
 def main() -> None:

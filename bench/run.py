@@ -284,9 +284,10 @@ async def main() -> None:
             ).compare(options.contacts, latency_ms=0, rate=0, environment={"SYNCLINE_CHUNK_ROWS": "500"})
             whole = next((each for each in results if each.who == "syncline"), None)
             if whole:
+                seconds = small[0].wall_seconds
                 parts.append(
                     "In chunks of 500 rows instead of 2,000 the same load takes"
-                    f" {small[0].wall_seconds / whole.wall_seconds:.2f} times as long ({small[0].wall_seconds:.2f} s).\n"
+                    f" {seconds / whole.wall_seconds:.2f} times as long ({seconds:.2f} s).\n"
                 )
             if not options.skip_quota:
                 once = Bench(urls, Path(folder), await _server_pid(urls), only, 1)

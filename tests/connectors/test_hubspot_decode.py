@@ -11,7 +11,7 @@ from syncline.connectors.hubspot.decode import parse_ms, read_as, read_owners, r
 from syncline.errors import Unavailable
 
 
-def record(number: int = 1, **properties: Any) -> dict[str, Any]:
+def record(number: int = 1, /, **properties: Any) -> dict[str, Any]:
     return {
         "id": str(number),
         "properties": {"hs_object_id": str(number), **properties},

@@ -23,7 +23,7 @@ class Unreadable(ValueError):
 
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 _DECIMAL = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,2})?")
-_EPOCH_MS = re.compile(r"-?\d{10,14}")
+_EPOCH_MS = re.compile(r"-\d{10,13}|\d{10,14}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # fromisoformat also takes week dates, commas and basic forms, which Postgres does not.
 _USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")

@@ -171,8 +171,13 @@ class Backfill:
         async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
             await self._put(conn, largest.part, {"until": str(middle)})
             await self._put(conn, part, new.state())
-        # Whoever walks the lower half may have gone past the middle meanwhile: then some are read twice.
-        largest.until = str(middle)
+        # Whoever walks the lower half may have gone past the middle meanwhile, or to the end. What he has
+        # delivered must not come again while it is still being written: two writers would both make it new.
+        if largest.done:
+            new.done = True
+        else:
+            new.begun_at = max(middle, _position(largest.after))
+            largest.until = new.after = str(new.begun_at)
         self._ranges.append(new)
         return new
 

@@ -312,7 +312,7 @@ returning a.to_id
 
 
 async def remove_of_gone(conn: Conn, pair: Pair, table: Table) -> set[str]:
-    """Remove the associations of records that do not live any more; returns the far-side ids that lost one."""
+    """Remove the associations of records that live no more; returns the far-side ids that lost one."""
     cursor = await conn.execute(REMOVE_OF_GONE.format(table=table), pair.parameters(), prepare=False)
     return {str(row[0]) for row in await cursor.fetchall()}
 

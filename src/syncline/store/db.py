@@ -5,6 +5,7 @@ Knows psycopg and its pool. Statements about our tables live beside their subjec
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -108,7 +109,7 @@ class Database:
         Raises `Unavailable` when the work may be tried again: a deadlock, a lost connection, none free.
         """
         with translated():
-            async with self._pool.connection() as conn, conn.transaction():
+            async with self._lend() as conn, conn.transaction():
                 if tenant_id is not None:
                     await _set_tenant(conn, tenant_id)
                 if bulk:
@@ -122,8 +123,22 @@ class Database:
         Raises `Unavailable` as `transaction` does.
         """
         with translated():
-            async with self._pool.connection() as conn:
+            async with self._lend() as conn:
                 yield conn
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncGenerator[Conn]:
+        """Lend a connection of the pool, unless the task was cancelled while it waited for one.
+
+        The pool waits by `asyncio.wait_for`, which before Python 3.12 loses a cancellation that comes in the
+        same moment as the connection: the task would go on, and whoever awaits its end would wait for ever.
+        """
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        async with self._pool.connection() as conn:
+            if task is not None and task.cancelling() > before:
+                raise asyncio.CancelledError
+            yield conn
 
     @asynccontextmanager
     async def session(self) -> AsyncGenerator[Conn]:

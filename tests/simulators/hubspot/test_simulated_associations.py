@@ -172,6 +172,11 @@ async def test_an_account_can_have_labels_of_its_own(hub: Hub, contacts: list[in
     labels = [t["label"] for t in back["results"][0]["associationTypes"]]
     assert "Bought by" in labels
     assert there in (await hub.get(path))["results"]
+    renamed = {"associationTypeId": there["typeId"], "label": "Decision maker"}
+    assert (await hub.http.put(path, json=renamed)).status_code == 204
+    there["label"] = "Decision maker"
+    assert there in (await hub.get(path))["results"]
+    assert (await hub.http.put(single, json=types)).json()["labels"] == ["Decision maker", "Primary"]
     assert (await hub.http.delete(f"{path}/{there['typeId']}")).status_code == 204
     assert there not in (await hub.get(path))["results"]
     assert len(hub.world.associated("0-1", contacts[0], "0-2")[companies[0]]) == 2
@@ -186,6 +191,25 @@ async def test_archived_records_are_left_out_until_they_come_back(
     assert (await hub.get(path))["results"] == []
     hub.world.restore("contacts", contacts[0])
     assert len((await hub.get(path))["results"]) == 1
+
+
+async def test_a_contact_s_company_follows_archives_and_merges_without_a_new_modified_time(
+    hub: Hub, contacts: list[int], companies: list[int]
+):
+    def company() -> object:
+        return hub.world.get("contacts", contacts[0]).get("associatedcompanyid")
+
+    hub.world.associate("contacts", contacts[0], "companies", companies[0])
+    hub.clock.advance(60)
+    hub.world.archive("companies", companies[0])
+    assert company() is None
+    hub.world.restore("companies", companies[0])
+    assert company() == str(companies[0])
+    survivor = hub.world.merge("companies", companies[1], companies[0])
+    assert company() == str(survivor.id)
+    assert hub.world.get("contacts", contacts[0]).updated_ms == NOW_MS
+    merged = hub.world.merge("contacts", contacts[1], contacts[0])
+    assert merged.get("associatedcompanyid") == str(survivor.id)
 
 
 async def test_more_than_a_thousand_ids_are_refused(hub: Hub):

@@ -29,6 +29,8 @@ _MS = timedelta(milliseconds=1)
 _LATEST_MS = 253_402_300_799_999
 #: What Postgres cannot store in text or jsonb. A surrogate that json.loads leaves is a lone one.
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+#: Ids are numbers of up to 19 digits; what is longer is none, and no key of a table.
+_LONGEST_ID = 64
 _NO_JSON = "HubSpot sent an answer that cannot be read as JSON of the expected form."
 
 
@@ -161,7 +163,7 @@ def _convert_all(found: list[_Record]) -> list[RemoteRecord] | None:
     encode = _encode_plain
     for each in found:
         properties = each.properties
-        if not each.id:
+        if not each.id or len(each.id) > _LONGEST_ID:
             return None
         # Sorting costs more than encoding, and the records of a page have the same names in the same order.
         if (own := list(properties)) != names:
@@ -264,7 +266,11 @@ def _convert_owner(original: dict[str, Any]) -> RemoteRecord | Unreadable:
 
 def _id_of(record: dict[str, Any]) -> str:
     value = record.get("id")
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    if isinstance(value, int):
+        return str(value) if abs(value) < 10**_LONGEST_ID else ""
+    return value if len(value) <= _LONGEST_ID else ""
 
 
 def _storable(value: Any) -> Any:

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from syncline.simulators.hubspot import catalogue, objects
+from syncline.simulators.hubspot import catalogue
 from syncline.simulators.hubspot.associations import Graph, TypeKey
 from syncline.simulators.hubspot.auth import Auth
 from syncline.simulators.hubspot.index import SearchIndex
-from syncline.simulators.hubspot.objects import CONTACT, DEAL, ObjectType, ObjectTypes, custom_type
+from syncline.simulators.hubspot.objects import COMPANY, CONTACT, DEAL, ObjectType, ObjectTypes, custom_type
 from syncline.simulators.hubspot.pipelines import Owner, Pipeline, default_pipelines, stage_facts
 from syncline.simulators.hubspot.settings import Settings
 from syncline.simulators.hubspot.store import Entry, Properties, Record, Store
@@ -135,7 +135,7 @@ class Account:
         if kind is CONTACT:
             own.setdefault("lifecyclestage", "lead")
             own.setdefault("hs_lifecyclestage_lead_date", str(now))
-        if kind is objects.COMPANY and own.get("domain"):
+        if kind is COMPANY and own.get("domain"):
             own.setdefault("website", own["domain"])
         if kind is DEAL:
             own.setdefault("pipeline", "default")
@@ -209,6 +209,7 @@ class Account:
         if record.archived_ms is None:
             now = self.now_ms()
             self._put(store, record.archived(now))
+            self._refresh_around(kind, record.id)
             self._tell("deletion", kind, record.id, now, source)
 
     def restore(self, name: str, record_id: int, *, source: tuple[str, str] = COLLEAGUE) -> None:
@@ -216,6 +217,7 @@ class Account:
         kind = self.types.get(name)
         store = self.stores[kind.type_id]
         self._put(store, store.records[record_id].archived(None))
+        self._refresh_around(kind, record_id)
         self._tell("restore", kind, record_id, self.now_ms(), source)
 
     def merge(
@@ -240,6 +242,7 @@ class Account:
         self._put(store, survivor)
         for old in (first, second):
             self.graph.move(kind.type_id, old.id, survivor.id)
+        self._refresh_around(kind, survivor.id)
         self._tell(
             "merge", kind, first.id, now, source,
             primaryObjectId=first.id, mergedObjectIds=[second.id], newObjectId=survivor.id,
@@ -276,12 +279,22 @@ class Account:
 
     def refresh_primary_company(self, contact_id: int) -> None:
         """Set `associatedcompanyid` from the associations, without moving the modified time."""
-        primary = self.graph.primary(CONTACT.type_id, objects.COMPANY.type_id)
-        targets = self.graph.targets(CONTACT.type_id, contact_id, objects.COMPANY.type_id)
-        company = next((str(to_id) for to_id, types in targets.items() if primary in types), None)
+        primary = self.graph.primary(CONTACT.type_id, COMPANY.type_id)
+        targets = self.graph.targets(CONTACT.type_id, contact_id, COMPANY.type_id)
+        companies = self.stores[COMPANY.type_id]
+        living = (i for i, types in targets.items() if primary in types and companies.find_living(i))
+        company = next(map(str, living), None)
         record = self.stores[CONTACT.type_id].records.get(contact_id)
         if record is not None and record.get("associatedcompanyid") != company:
             self.recalculate("contacts", contact_id, {"associatedcompanyid": company})
+
+    def _refresh_around(self, kind: ObjectType, record_id: int) -> None:
+        """Let `associatedcompanyid` follow what happened to a contact or a company."""
+        if kind is CONTACT:
+            self.refresh_primary_company(record_id)
+        elif kind is COMPANY:
+            for contact_id in list(self.graph.targets(COMPANY.type_id, record_id, CONTACT.type_id)):
+                self.refresh_primary_company(contact_id)
 
     def _association_told(
         self, source: ObjectType, from_id: int, target: ObjectType, to_id: int, *, removed: bool
@@ -291,7 +304,7 @@ class Account:
             (source, from_id, target, to_id),
             (target, to_id, source, from_id),
         ):
-            if one is CONTACT and other is objects.COMPANY:
+            if one is CONTACT and other is COMPANY:
                 self.refresh_primary_company(one_id)
             self._tell(
                 "associationChange", one, one_id, now, INTEGRATION,

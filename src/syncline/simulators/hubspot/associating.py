@@ -291,6 +291,23 @@ def create_label(api: Api, request: Request) -> Answer:
     return json_answer(200, {"results": created})
 
 
+def change_label(api: Api, request: Request) -> Answer:
+    source, target = _pair(api, request, "write")
+    body = request.object()
+    key = ("USER_DEFINED", int(body["associationTypeId"]))
+    if key not in api.world.graph.types(source.kind.type_id, target.kind.type_id):
+        raise object_missing(str(key[1]))
+    inverse = body.get("inverseLabel")
+    api.world.graph.rename(
+        source.kind.type_id,
+        target.kind.type_id,
+        key,
+        str(body["label"]),
+        None if inverse is None else str(inverse),
+    )
+    return Answer(204)
+
+
 def delete_label(api: Api, request: Request) -> Answer:
     source, target = _pair(api, request, "write")
     key = ("USER_DEFINED", record_id(request.params[2]))

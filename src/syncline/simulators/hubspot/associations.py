@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 HUBSPOT = "HUBSPOT_DEFINED"
 USER = "USER_DEFINED"
@@ -133,6 +133,20 @@ class Graph:
             for targets in self._edges.get((one, other), {}).values():
                 for to_id, types in list(targets.items()):
                     targets[to_id] = tuple(kind for kind in types if kind.key != gone)
+
+    def rename(self, source: str, target: str, key: TypeKey, label: str, inverse_label: str | None) -> None:
+        """Give a type another label; its inverse keeps its own unless one is given."""
+        inverse = self.types(source, target)[key].inverse
+        changes = [(source, target, key, label)]
+        if inverse_label is not None and inverse != key:
+            changes.append((target, source, inverse, inverse_label))
+        for one, other, changed, words in changes:
+            renamed = replace(self._types[one, other][changed], label=words)
+            self._types[one, other][changed] = renamed
+            for targets in self._edges.get((one, other), {}).values():
+                for to_id, types in list(targets.items()):
+                    if any(kind.key == changed for kind in types):
+                        targets[to_id] = tuple(renamed if kind.key == changed else kind for kind in types)
 
     def unlabeled(self, source: str, target: str) -> AssociationType:
         return next(kind for kind in self.types(source, target).values() if kind.label is None)

@@ -66,6 +66,7 @@ _TABLE: tuple[tuple[str, str, Handler, str], ...] = (
     ("POST", "crm associations * * batch labels archive", associating.batch_labels_archive, "associations"),
     ("GET", "crm associations * * labels", associating.list_labels, "associations"),
     ("POST", "crm associations * * labels", associating.create_label, "associations"),
+    ("PUT", "crm associations * * labels", associating.change_label, "associations"),
     ("DELETE", "crm associations * * labels *", associating.delete_label, "associations"),
     ("GET", "crm properties *", describing.list_properties, "burst"),
     ("POST", "crm properties *", describing.create_property, "burst"),

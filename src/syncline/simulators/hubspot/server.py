@@ -77,7 +77,7 @@ async def keep_editing(world: World) -> None:
 def in_thread(world: World, port: int = 0) -> Generator[str]:
     """Serve from a thread with a loop of its own; yields the base URL. For synchronous clients.
 
-    The world must not be changed directly meanwhile, but through `/_simulator`.
+    The world may be changed directly only while no request is under way; else through `/_simulator`.
     """
     listener = listen(port=port)
     server = Server(world)

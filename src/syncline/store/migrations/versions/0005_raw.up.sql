@@ -22,6 +22,8 @@ return case lower(value) when 'true' then true when 't' then true when 'yes' the
 -- Not parallel safe: before Postgres 17 a handler cannot be entered during a parallel query.
 create function raw.to_time(value text) returns timestamptz
 language plpgsql immutable as $$
+declare
+  moment timestamptz;
 begin
   if value is null then
     return null;
@@ -29,7 +31,7 @@ begin
   if value ~ '^[12][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?Z$' then
     return value::timestamptz;
   end if;
-  if value ~ '^-?[0-9]{10,14}$' then
+  if value ~ '^(-[0-9]{10,13}|[0-9]{10,14})$' then
     return 'epoch'::timestamptz + value::bigint * interval '1 millisecond';
   end if;
   if value !~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}' then
@@ -39,7 +41,11 @@ begin
     if value ~ '^[0-9-]{10}$' then
       return (value || 'T00:00:00Z')::timestamptz;
     elsif value ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]{5,15}(Z|[+-][0-9]{2}(:?[0-9]{2})?)$' then
-      return value::timestamptz;
+      moment := value::timestamptz;
+      -- A zone may carry it out of the calendar that most programs have: years 1 to 9999.
+      if moment >= '0001-01-01 00:00:00+00' and moment < '10000-01-01 00:00:00+00' then
+        return moment;
+      end if;
     end if;
     return null;
   exception when data_exception then
