@@ -1,4 +1,4 @@
-"""What the fields of ours must be, computed from the account's truth by rules written down here a second time.
+"""What the fields of ours must be, computed from the account's truth by rules written a second time.
 
 Nothing of the product's mapping or conversion is used; only phone numbers are read by the same library.
 """

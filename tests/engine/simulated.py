@@ -256,7 +256,7 @@ def truth(world: World, object_name: str) -> dict[str, dict[str, Any]]:
 
 
 async def assert_mirrors(mirror: Mirror, object_name: str) -> None:
-    """Compare every property of every living record with the account, and who lives here with who lives there."""
+    """Compare every property of every living record, and who lives here with who lives there."""
     expected = truth(mirror.world, object_name)
     rows = await mirror.raw(object_name)
     living = {remote_id for remote_id, row in rows.items() if row["archived_at"] is None}
@@ -283,7 +283,8 @@ async def count_writes(superuser_url: str) -> dict[str, int]:
     async with await psycopg.AsyncConnection.connect(superuser_url, autocommit=True) as conn:
         while True:
             left = await conn.execute(
-                "select from pg_stat_activity where datname = current_database() and application_name = 'another'"
+                "select from pg_stat_activity where datname = current_database()"
+                " and application_name = 'another'"
             )
             if left.rowcount == 0:
                 break

@@ -156,7 +156,8 @@ async def test_changes_of_associations_alone_are_found_by_the_next_reading_of_th
         await assert_associations(mirror, "contacts", "companies", "deals", "meetings")
         log = await mirror.select(
             "select changes from crm.change_log where record_type = 'contact' and changes ? 'company_id'"
-            " and record_id = (select record_id from sync.links where object = 'contacts' and remote_id = %(id)s)"
+            " and record_id ="
+            " (select record_id from sync.links where object = 'contacts' and remote_id = %(id)s)"
             " order by changed_at desc limit 1",
             id=str(contacts[0]),
         )

@@ -48,7 +48,8 @@ async def assert_same(mirror: Mirror) -> None:
     made = await mirror.select(
         "select (select count(*) from crm.contacts) as records,"
         " (select count(*) from sync.links where is_primary and object = 'contacts') as links,"
-        " (select count(*) from crm.change_log where action = 'created' and record_type = 'contact') as created"
+        " (select count(*) from crm.change_log where action = 'created' and record_type = 'contact')"
+        " as created"
     )
     assert set(made[0].values()) == {len(records)}
 

@@ -1,4 +1,4 @@
-"""A process that is killed in mid-run costs what it had in hand: the next one goes on, nothing comes twice."""
+"""A process killed in mid-run costs what it had in hand: the next one goes on, nothing comes twice."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def start(mirror: Mirror, url: str, key: str, chunk_rows: int) -> asyncio.
 async def kill_often(
     mirror: Mirror, url: str, key: str, rng: Random, *, kills: int, pages: int, chunk_rows: int
 ) -> int:
-    """Let processes pull until one gets through, killing the first ones at random moments; returns the kills."""
+    """Let processes pull until one gets through, killing the first ones at random moments."""
     answered, killed = asyncio.Event(), 0
     left = 0
 

@@ -1,4 +1,4 @@
-"""One run of an object at a time; one that has lost its right writes nothing more; one that is told ends soon."""
+"""One run of an object at a time; one that lost its right writes nothing more; one that is told ends soon."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was pulled is what is there: property by property and field by field, against the account's own truth."""
+"""What was pulled is what is there: property by property and field by field, against the account's truth."""
 
 from __future__ import annotations
 

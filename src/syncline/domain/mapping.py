@@ -19,6 +19,8 @@ Convert = Literal["text", "number", "percent", "boolean", "time", "date", "owner
 _encode = msgspec.json.Encoder().encode
 #: Fields that change their meaning with a stage's facts, though no property changed.
 _PLACE = ("pipeline_id", "stage_id", "status", "probability")
+#: Fields of a deal that its stage or account fills in where its CRM has none.
+_FILLED = ("probability", "currency")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,10 @@ class Mapper:
                 resolved = False
         if self._derive is not None:
             resolved = self._derive(values, self._lookups, problems) and resolved
+        if self._is_placed:
+            for name in _FILLED:
+                if values.get(name) is not None and theirs.get(name, "") is None:
+                    del theirs[name]  # what was filled in is what is agreed on, until they say something
         return MappedRecord(values, theirs, problems, self._digest(values, theirs) if resolved else None)
 
     def _digest(self, values: Mapping[str, Value], theirs: Mapping[str, Any]) -> bytes:
