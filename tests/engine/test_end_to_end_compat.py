@@ -1,4 +1,4 @@
-"""After a real sync the views have what the account has, and a dashboard's queries run as they are written."""
+"""After a real sync, each view under the names existing queries use shows what the account holds."""
 
 from __future__ import annotations
 

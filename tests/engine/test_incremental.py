@@ -35,8 +35,7 @@ BOOKKEEPING = {"sync.runs", "sync.cursors", "sync.leases"}
 
 
 async def test_200_changes_cost_at_most_12_requests_and_none_is_lost(mirror: Mirror):
-    await mirror.sync(*OBJECTS)
-    await mirror.pull("associations")
+    await mirror.sync("contacts", "companies", "deals", "associations")
     world, rng = mirror.world, Random(1)
     for number, record_id in enumerate(rng.sample(world.store("contacts").living, 200)):
         world.update("contacts", record_id, {"firstname": f"Changed {number}", "hubspotscore": str(number)})
@@ -57,7 +56,7 @@ async def test_200_changes_cost_at_most_12_requests_and_none_is_lost(mirror: Mir
 
 async def test_nothing_changed_writes_nothing(mirror: Mirror, database_urls: DatabaseUrls):
     # Given changes of this very minute, which the overlap reads again, and a record that is parked
-    world, everything = mirror.world, (*OBJECTS, "cars", "associations", "history")
+    world, everything = mirror.world, (*OBJECTS[:5], "cars", "associations", "history")
     async with reopened(mirror, database_urls.app) as other:
         await other.sync(*everything)
         for name in ("contacts", "deals", "calls", "cars"):
@@ -65,7 +64,9 @@ async def test_nothing_changed_writes_nothing(mirror: Mirror, database_urls: Dat
         world.plant_defect("bad_date")
         world.plant_defect("lone_surrogate")
         await other.sync("contacts", "deals", "calls", "cars", "associations", "history")
-    before = await count_writes(database_urls.superuser)
+    while not (before := await count_writes(database_urls.superuser))["sync.connections"]:
+        # The connection was made by a backend that has not reported it yet.
+        await mirror.execute("select pg_stat_force_next_flush()")
     # When
     async with reopened(mirror, database_urls.app) as other:
         runs = await other.sync(*everything)
