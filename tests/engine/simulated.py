@@ -25,6 +25,7 @@ from syncline.connectors.hubspot.connector import HubSpot
 from syncline.domain.sealing import Vault, new_key
 from syncline.engine.pull import READINGS, Order, pull
 from syncline.engine.remotes import Credentials, Remote, Remotes, seal_credentials
+from syncline.engine.write import Target
 from syncline.simulators.hubspot import Settings as Simulated
 from syncline.simulators.hubspot import World
 from syncline.simulators.hubspot.server import in_loop
@@ -112,6 +113,7 @@ class Mirror:
         stop: asyncio.Event | None = None,
         chunk_rows: int | None = None,
         lease_seconds: int | None = None,
+        on_progress: Callable[[Target], None] | None = None,
     ) -> Run:
         settings = self.settings.model_copy(
             update={
@@ -120,7 +122,7 @@ class Mirror:
                 if value is not None
             }
         )
-        order = Order(object_name, full=full, requested_by="test", stop=stop)
+        order = Order(object_name, full=full, requested_by="test", stop=stop, on_progress=on_progress)
         return await pull(self.db, await self.open(), order, settings)
 
     async def sync(self, *objects: str, full: bool = False) -> dict[str, Run]:

@@ -25,6 +25,20 @@ async def parked_of(mirror: Mirror) -> dict[str, dict[str, Any]]:
     return {row["remote_id"]: row for row in rows}
 
 
+async def test_what_was_set_aside_of_a_record_goes_with_the_record(
+    db: Database, settings: Settings, tenant_id: UUID
+):
+    world = world_of(contacts=20)
+    erased, merged = world.plant_defect("nul"), world.plant_defect("bad_date")
+    async with mirror_of(world, db, settings, tenant_id) as mirror:
+        await mirror.pull("contacts")
+        assert len(await parked_of(mirror)) == 2
+        world.erase(erased.id)
+        world.merge("contacts", world.store("contacts").living[0], merged.id)
+        await mirror.pull("contacts")
+        assert await parked_of(mirror) == {}
+
+
 async def assert_good_ones_arrived(mirror: Mirror, bad: set[str]) -> None:
     rows = await mirror.raw("contacts")
     records = await mirror.records("contacts", "contacts")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from mapped import e164, moment
 from simulated import OBJECTS, Mirror, mirror_of, truth, world_of
 
 from syncline.config import Settings
+from syncline.errors import RetryLater
 from syncline.simulators.hubspot import World
 from syncline.store.db import Database
 
@@ -242,3 +244,32 @@ async def test_whoever_called_us_is_meant_by_an_inbound_call(mirror: Mirror):
     )
     await mirror.sync("contacts", "calls")
     await assert_links(mirror)
+
+
+async def test_a_call_whose_number_goes_loses_the_contact_it_had_by_it(mirror: Mirror):
+    world = mirror.world
+    [call] = world.store("calls").living
+    world.create("contacts", contact(NUMBER))
+    await mirror.pull("contacts")
+    await assert_links(mirror)
+    world.update("calls", call, {"hs_call_to_number": None})
+    await mirror.pull("calls")
+    [found] = (await assert_links(mirror)).values()
+    assert found == (None, None, None, None)
+
+
+async def test_calls_of_a_run_that_was_cut_off_before_it_joined_them_are_joined_by_the_next(mirror: Mirror):
+    world = mirror.world
+    world.create("contacts", contact(NUMBER))
+    stop = asyncio.Event()
+    stop.set()
+    # Given a run that ended right behind the commit of a contact
+    with pytest.raises(RetryLater):
+        await mirror.pull("contacts", stop=stop)
+    assert await mirror.select("select from crm.contacts")
+    # When the next one finds nothing new
+    await mirror.execute("delete from sync.cursors where kind = 'absence'")
+    run = await mirror.pull("contacts")
+    assert run.records_created + run.records_updated == 0
+    [(_, kind, _, _)] = (await assert_links(mirror)).values()
+    assert kind == "phone"

@@ -89,8 +89,11 @@ async def assert_nothing_came_twice(mirror: Mirror) -> None:
         " (select sum(records_read) from sync.runs where object = 'contacts')::bigint as read,"
         " (select sum(records_created) from sync.runs where object = 'contacts')::bigint as created"
     )
-    # What is committed is never read again: the counts of all runs together are those of one.
+    # Nothing is made twice. A page may be read twice, where a range was split behind its reader's back
+    # and the process killed before the upper half had a page of its own.
+    read = counts[0].pop("read")
     assert set(counts[0].values()) == {len(expected)}
+    assert len(expected) <= read <= len(expected) * 1.5
 
 
 async def test_a_backfill_that_is_killed_again_and_again_goes_on_each_time(

@@ -128,6 +128,7 @@ class Absence:
         at = now()
         marked = await payloads.mark_gone(conn, target.table, gone, reason="missing", now=at, **target.keys)
         counts.archived += len(marked)
+        await target.release(conn, gone)
         if target.mapper is not None and marked:
             await absences.archive_records(
                 conn,

@@ -48,8 +48,6 @@ class Associator:
         self._connector = connector
         self._record_types = record_types
         self._pairs = connector.capabilities.association_pairs
-        #: Rows and references that this reading changed.
-        self.changed = 0
 
     async def read_all(self) -> None:
         """Read every association of the pairs that begin with the target's object."""
@@ -122,7 +120,7 @@ class Associator:
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
             await target.prove_lease(conn)
             await planner.prefer_indexes(conn)
-            self.changed += await self._bring_up(conn, pair, sorted(near), list(far))
+            await self._bring_up(conn, pair, sorted(near), list(far))
 
     async def _remove_of_gone(self, from_object: str, to_object: str) -> None:
         """Remove rows of records that are no longer living: nobody asks the CRM for those."""
@@ -134,7 +132,6 @@ class Associator:
             if lost:
                 await planner.prefer_indexes(conn)
                 await self._bring_up(conn, pair, [], sorted(lost))
-        self.changed += len(lost)
 
     async def _store(
         self, from_object: str, to_object: str, ids: Sequence[str], found: Sequence[Association]
@@ -150,7 +147,7 @@ class Associator:
             await planner.prefer_indexes(conn)
             replaced = await associations.replace(conn, pair, ids, rows, now=now())
             far = replaced.lost_to_ids.union(each.to_id for each in found)
-            changed = replaced.changed + await self._bring_up(conn, pair, list(ids), sorted(far))
+            await self._bring_up(conn, pair, list(ids), sorted(far))
             counts = runs.RunCounts(read=len(found))
             await runs.add_counts(
                 conn,
@@ -161,15 +158,10 @@ class Associator:
                 now=now(),
             )
         target.counts.add(counts)
-        self.changed += changed
 
-    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> int:
-        """Bring both sides' payloads and the references of ours up to the rows; what is right stays.
-
-        Returns how many references changed.
-        """
+    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> None:
+        """Bring both sides' payloads and the references of ours up to the rows; what is right stays."""
         platform = self._connector.capabilities.platform
-        changed = 0
         for name, other, ids, reverse in (
             (pair.from_object, pair.to_object, near, False),
             (pair.to_object, pair.from_object, far, True),
@@ -183,7 +175,7 @@ class Associator:
                 part = ids[start : start + _AT_ONCE]
                 await associations.put_in_payloads(conn, pair, table, part, reverse=reverse)
                 if reference is not None:
-                    changed += await associations.put_reference(
+                    await associations.put_reference(
                         conn,
                         pair,
                         reference,
@@ -193,4 +185,3 @@ class Associator:
                         actor=self._target.actor,
                         now=now(),
                     )
-        return changed

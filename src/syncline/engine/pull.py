@@ -161,7 +161,7 @@ async def _begin(
 
 
 async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run:
-    status = "partial" if target.counts.failed or target.is_partial else "success"
+    status = "partial" if target.faulty_ids or target.is_partial else "success"
     run = await _end(db, remote, target.run_id, status, remote.count_calls(), _details(target))
     if run.records_created or run.records_updated or run.records_archived or run.records_failed:
         log.info(
@@ -208,8 +208,9 @@ async def _pause(db: Database, remote: Remote, refusal: TokenRejected) -> None:
 
 def _details(target: Target) -> dict[str, Any] | None:
     details: dict[str, Any] = {}
-    if target.examples:
-        details["parked"] = target.examples
+    examples = [each for each in target.examples if each["remote_id"] in target.faulty_ids]
+    if examples:
+        details["parked"] = examples
     if target.refusals:
         details["refused"] = target.refusals
     return details or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from syncline.engine.resolve import Resolver
 from syncline.engine.write import Target
 from syncline.store import calls, cursors, definitions, payloads, planner, runs
 from syncline.store.db import Conn
+from syncline.store.keys import CursorKeys
 
 #: Readings that are no objects of a CRM, in the order in which they follow the objects.
 ASSOCIATIONS = "associations"
@@ -33,6 +34,10 @@ _MANY_CHANGES = 5000
 _WORTH_STATISTICS = 500
 #: Kinds of record that decide whom a call was with.
 _JOINED = ("contact", "deal", "activity")
+_CALLS_JOINED = "calls_joined"
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+#: How much the clocks of two workers may differ.
+_CLOCKS_APART = timedelta(minutes=5)
 _DEFINITIONS = "definitions"
 _DEFINITIONS_LAST_MS = 3_600_000
 
@@ -76,7 +81,7 @@ class Records:
                 mode="backfill" if backfill else "incremental",
             )
         absence = Absence(target, remote.connector, properties)
-        resumed, relinked = True, 0
+        resumed = True
         if backfill or watermark is None:
             resumed = await self._backfill(target, remote, properties)
             await absence.run(always_archived=True)
@@ -86,12 +91,12 @@ class Records:
             follower = Follower(target, remote.connector, properties)
             await follower.run(watermark)
             await absence.run()
-            relinked = await self._associate(target, remote, follower.touched)
+            await self._associate(target, remote, follower.touched)
         if mapping is not None:
             resolver = Resolver(target, remote, mapping, properties)
             await resolver.run(lookups, all_read=not resumed, pipelines_are_fresh=refreshed)
-        if self.remote_object.record_type in _JOINED and (relinked or target.counts.written):
-            await _join_calls(target, began_at)
+        if self.remote_object.record_type in _JOINED:
+            await _join_calls(target, target.object_name, began_at, all_read=not resumed)
 
     async def _refresh(self, target: Target, remote: Remote, *, full: bool) -> tuple[list[str], bool]:
         """Return the properties to ask for, and whether definitions were read anew: at most once an hour."""
@@ -125,35 +130,44 @@ class Records:
         await walk.Backfill(target, remote.connector, properties).run()
         return resumed
 
-    async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> int:
-        if not touched or len(touched) > _ASSOCIATE_AT_MOST:
-            return 0
-        associator = Associator(target, remote.connector, remote.record_types)
-        await associator.read_of(touched)
-        return associator.changed
+    async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> None:
+        if touched and len(touched) <= _ASSOCIATE_AT_MOST:
+            await Associator(target, remote.connector, remote.record_types).read_of(touched)
 
 
-async def _join_calls(target: Target, began_at: datetime) -> None:
-    """Join calls to contacts by number where something that this run wrote may have changed that."""
-    many = target.counts.written > _MANY_CHANGES
+async def _join_calls(target: Target, reading: str, began_at: datetime, *, all_read: bool = False) -> None:
+    """Join calls to contacts by number where something changed since this reading last joined them.
+
+    Not only since this run began: an earlier one may have been cut off between writing and joining.
+    `all_read` says that this run read everything, so that nothing earlier counts.
+    """
+    keys: CursorKeys = {**target.keys, "object_name": reading, "kind": _CALLS_JOINED}
+    async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+        state = await cursors.find_state(conn, **keys)
+    since = began_at if all_read else _BEGINNING
+    if state is not None and not all_read:
+        since = min(began_at, datetime.fromisoformat(state["began_at"])) - _CLOCKS_APART
+    many = target.counts.written > _MANY_CHANGES or since == _BEGINNING
     if target.counts.created > _WORTH_STATISTICS:
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             await planner.refresh_statistics(conn, "crm")
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-        numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else began_at)
+        numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else since)
     for start in range(0, max(1, len(numbers)), calls.AT_ONCE):
         part = numbers[start : start + calls.AT_ONCE]
-        await target.persist(partial(_write_joins, target, began_at, part))
+        await target.persist(partial(_write_joins, target, since, part))
+    async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+        await cursors.put(conn, {"began_at": began_at.isoformat()}, now=now(), **keys)
 
 
-async def _write_joins(target: Target, began_at: datetime, numbers: Sequence[str]) -> None:
+async def _write_joins(target: Target, since: datetime, numbers: Sequence[str]) -> None:
     async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
         await target.prove_lease(conn)
         await calls.join_by_phone(
             conn,
             numbers,
             tenant_id=target.tenant_id,
-            since=began_at,
+            since=since,
             run_id=target.run_id,
             actor=target.actor,
             now=now(),
@@ -168,20 +182,17 @@ class AllAssociations:
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         del full
-        began_at, changed = now(), 0
+        began_at = now()
         by_name = {each.name: each for each in remote.objects}
         for name in dict.fromkeys(pair[0] for pair in remote.connector.capabilities.association_pairs):
             if name not in by_name:
                 continue
             target.remote_object = by_name[name]
             target.table = payloads.table_of(remote.platform_name, name)
-            associator = Associator(target, remote.connector, remote.record_types)
-            await associator.read_all()
-            changed += associator.changed
+            await Associator(target, remote.connector, remote.record_types).read_all()
         # What could not be read of them is what this run was for.
         target.is_partial = bool(target.refusals)
-        if changed:
-            await _join_calls(target, began_at)
+        await _join_calls(target, ASSOCIATIONS, began_at)
 
 
 class FieldHistory:

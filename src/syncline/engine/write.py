@@ -60,6 +60,8 @@ class Target:
     expected: int | None = None
     #: Ids parked before or during this run; they are released when read whole.
     parked_ids: set[str] = field(default_factory=set[str])
+    #: Ids that this run parked and has not read whole since.
+    faulty_ids: set[str] = field(default_factory=set[str])
     #: Up to twenty reasons, for the run's error details.
     examples: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     #: What could not be read for want of a permission, in sentences; the rest was.
@@ -170,6 +172,7 @@ class Target:
             )
             counts.failed += len(latest)
             self.parked_ids.update(latest)
+            self.faulty_ids.update(latest)
             for fault in latest.values():
                 example = {"remote_id": fault.remote_id, "reason": fault.reason}
                 if len(self.examples) < 20 and example not in self.examples:
@@ -181,8 +184,15 @@ class Target:
                 if record.parked is None and record.remote_id in self.parked_ids
             ]
             if clean:
-                await parked.release(conn, clean, **self.keys, object_name=self.object_name)
-                self.parked_ids.difference_update(clean)
+                await self.release(conn, clean)
+
+    async def release(self, conn: Conn, remote_ids: Sequence[str]) -> None:
+        """Forget what was parked of records that have been read whole, or are no more."""
+        known = self.parked_ids.intersection(remote_ids)
+        if known:
+            await parked.release(conn, list(known), **self.keys, object_name=self.object_name)
+            self.parked_ids -= known
+            self.faulty_ids -= known
 
 
 def lease_purpose(object_name: str) -> str:
@@ -261,6 +271,7 @@ class _Chunk:
                 actor=target.actor,
                 now=self._now,
             )
+            await target.release(conn, merged_ids)
         await self._store(kind, await self._plan_writes(kind, moved))
         if survivors:
             await merges.remember(
