@@ -9,9 +9,10 @@ import pytest
 from made_rows import make_connection
 
 from syncline.clock import now
-from syncline.engine.schedule import enqueue_due, next_after
+from syncline.engine.cron import next_after
+from syncline.engine.schedule import enqueue_due
 from syncline.errors import NotFound, SettingInvalid
-from syncline.store import connections, jobs, runs, schedules
+from syncline.store import connections, jobs, queueing, runs, schedules
 from syncline.store.db import Database
 from syncline.store.jobs import RunOrder
 from syncline.store.urls import DatabaseUrls
@@ -181,7 +182,7 @@ async def test_a_job_is_not_made_when_the_transaction_fails(db: Database, tenant
 
     async def fail() -> None:
         async with db.transaction(tenant_id=tenant_id) as conn:
-            assert await jobs.enqueue(conn, [order, order]) == 1
+            assert await queueing.enqueue(conn, [order, order]) == 1
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -17,7 +17,7 @@ from syncline.clock import now
 from syncline.config import Settings
 from syncline.engine.work import DoJob, RunJob, work
 from syncline.errors import Busy, Invalid, LeaseLost, RetryLater, TokenRejected
-from syncline.store import jobs, runs, workers
+from syncline.store import jobs, queueing, runs, workers
 from syncline.store.db import Database
 from syncline.store.jobs import RunOrder
 from syncline.store.urls import DatabaseUrls
@@ -44,7 +44,7 @@ async def order(
     db: Database, tenant_id: UUID, connection_id: UUID, *objects: str, run_id: UUID | None = None
 ) -> None:
     async with db.transaction(tenant_id=tenant_id) as conn:
-        await jobs.enqueue(
+        await queueing.enqueue(
             conn, [RunOrder(tenant_id, connection_id, name, "incremental", run_id) for name in objects]
         )
 
@@ -270,7 +270,9 @@ async def test_lost_connections_to_the_database_stop_no_worker(
                 # The pool may still lend out connections that it does not know to be dead.
                 await conn.execute("set role syncline_app")
                 await conn.execute("select app.set_tenant(%(id)s)", {"id": tenant_id})
-                await jobs.enqueue(conn, [RunOrder(tenant_id, connection_id, f"object{n}", "incremental")])
+                await queueing.enqueue(
+                    conn, [RunOrder(tenant_id, connection_id, f"object{n}", "incremental")]
+                )
                 await conn.execute("reset role")
             assert await done.get() == f"object{n}"
 
@@ -278,7 +280,7 @@ async def test_lost_connections_to_the_database_stop_no_worker(
 async def test_the_frozen_ddl_of_the_queue_is_that_of_the_installed_version(
     db: Database, database_urls: DatabaseUrls
 ) -> None:
-    queries = jobs.make_queries(jobs.QueueDriver(db, give_up=asyncio.Event()))
+    queries = queueing.make_queries(queueing.QueueDriver(db, give_up=asyncio.Event()))
     plan = await queries.plan_upgrade()
     assert plan.statements == ()
 

@@ -13,9 +13,9 @@ from syncline.actions.hub import Hub
 from syncline.actions.probe import PATIENCE_SECONDS
 from syncline.connectors.base import Connector
 from syncline.connectors.registry import get_platform
+from syncline.engine.cron import next_after
 from syncline.engine.quota import usage
 from syncline.engine.readings import ASSOCIATIONS, HISTORY, READINGS
-from syncline.engine.schedule import next_after
 from syncline.engine.write import lease_purpose
 from syncline.errors import SettingInvalid, SynclineError
 from syncline.store import health, jobs, parked, payloads, runs, schedules, workers

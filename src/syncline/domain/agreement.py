@@ -57,6 +57,8 @@ def agree_on_new(kind: RecordType, mapped: MappedRecord) -> tuple[str, str]:
             if isinstance(value, str) and len(value) * 4 > MAX_LOGGED_BYTES:
                 changes[name] = _logged(None, value)
                 continue
+        elif half is value:  # most of them; `_pair` for each would be a tenth of the mapping
+            base[name] = [value]
         else:
             base[name] = _pair(value, half)
         if value is not None:

@@ -1,41 +1,19 @@
 """Making jobs of what is due: schedules whose time has come, and runs that somebody asked for.
 
-Knows cron expressions and time zones; statements are the store's, and doing the jobs is `engine.work`'s.
+Statements are the store's, and doing the jobs is `engine.work`'s.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterError, croniter
-
+from syncline.engine.cron import next_after
 from syncline.errors import SettingInvalid
-from syncline.store import jobs, schedules, tenants
+from syncline.store import jobs, queueing, schedules, tenants
 from syncline.store.db import Conn, Database
 from syncline.store.jobs import RunOrder
 from syncline.store.schedules import Schedule
-
-_FIELDS = 5
-
-
-def next_after(cron: str, after: datetime, time_zone: str) -> datetime:
-    """Return the first moment after `after` that `cron` names in `time_zone`, in UTC.
-
-    A time that a change of the clocks skips comes at the end of the gap; one that comes twice counts twice.
-    Raises `SettingInvalid` for an expression or a zone that makes no sense, or a date that never comes.
-    """
-    if len(cron.split()) != _FIELDS:
-        raise SettingInvalid(f"{cron!r} is no schedule: five fields are needed, such as '*/15 * * * *'.")
-    try:
-        local = after.astimezone(ZoneInfo(time_zone))
-        found: datetime = croniter(cron, local).get_next(datetime)
-    except (ZoneInfoNotFoundError, OSError) as error:  # a folder's name is no zone, and says so by OSError
-        raise SettingInvalid(f"{time_zone!r} is not a time zone; write it like 'Europe/Berlin'.") from error
-    except (CroniterError, ValueError) as error:
-        raise SettingInvalid(f"{cron!r} is no schedule that can be kept: {error}.") from error
-    return found.astimezone(UTC)
 
 
 async def enqueue_due(db: Database, at: datetime) -> int:
@@ -54,7 +32,7 @@ async def enqueue_due(db: Database, at: datetime) -> int:
         async with db.transaction(tenant_id=tenant_id) as conn:
             orders = await jobs.list_requested(conn, tenant_id=tenant_id)
             orders += await _claim(conn, at, tenant_id, zones.get(tenant_id, "UTC"))
-            made += await jobs.enqueue(conn, orders)
+            made += await queueing.enqueue(conn, orders)
     return made
 
 

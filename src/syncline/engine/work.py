@@ -29,9 +29,10 @@ from syncline import clock
 from syncline.config import Settings
 from syncline.engine.schedule import enqueue_due
 from syncline.errors import Busy, RetryLater, SynclineError
-from syncline.store import jobs, runs, workers
+from syncline.store import jobs, queueing, runs, workers
 from syncline.store.db import Database
-from syncline.store.jobs import QueueDriver, RunOrder
+from syncline.store.jobs import RunOrder
+from syncline.store.queueing import QueueDriver
 
 #: How often schedules, asked-for runs and the queue are looked at; no notification is needed.
 LOOK_SECONDS = 0.5
@@ -147,11 +148,11 @@ class _Worker:
 
     async def _run_queue(self) -> None:
         self._driver = QueueDriver(self._db, give_up=self.stop)
-        manager = QueueManager(jobs.make_queries(self._driver), channel=jobs.CHANNEL)
+        manager = QueueManager(queueing.make_queries(self._driver), channel=queueing.CHANNEL)
         # One event for both: whoever sets it ends the fetching of jobs, and tells those that run.
         manager.shutdown = self.stop
         parameters = EntrypointExecutorParameters(func=self._do, concurrency_limit=0)
-        manager.register_executor(jobs.RUN, EntrypointExecutor(parameters))
+        manager.register_executor(queueing.RUN, EntrypointExecutor(parameters))
         try:
             await manager.run(
                 dequeue_timeout=timedelta(seconds=LOOK_SECONDS),

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import sql
 from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
@@ -172,25 +171,6 @@ async def count_linked(conn: Conn, connection_id: UUID, *, tenant_id: UUID) -> d
     """Return how many records of each type the connection is linked to."""
     cursor = await conn.execute(COUNT_LINKED, {"tenant_id": tenant_id, "id": connection_id})
     return {str(row[0]): int(row[1]) for row in await cursor.fetchall()}
-
-
-DELETE_ONLY_LINKED = sql.SQL("""
-delete from {table} c
-where c.tenant_id = %(tenant_id)s
-  and exists (select from sync.links l
-              where l.tenant_id = %(tenant_id)s and l.record_id = c.id and l.connection_id = %(id)s)
-  and not exists (select from sync.links l
-                  where l.tenant_id = %(tenant_id)s and l.record_id = c.id and l.connection_id <> %(id)s)
-""")
-
-
-async def delete_only_linked(conn: Conn, table: str, connection_id: UUID, *, tenant_id: UUID) -> int:
-    """Delete records that only this connection is linked to. Before `delete`, in the same transaction."""
-    cursor = await conn.execute(
-        DELETE_ONLY_LINKED.format(table=sql.Identifier("crm", table)),
-        {"tenant_id": tenant_id, "id": connection_id},
-    )
-    return cursor.rowcount
 
 
 COUNT_ACTIVE = "select count(*) from sync.connections where tenant_id = %(tenant_id)s and status = 'active'"
