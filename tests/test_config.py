@@ -16,18 +16,16 @@ def test_nothing_needs_to_be_set():
     assert settings.database_url is None
     assert settings.lease_seconds == 30
     assert settings.writers == 2
-    assert settings.default_region == "US"
     assert settings.home == default_home()
 
 
 def test_values_are_read_and_normalised(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SYNCLINE_LEASE_SECONDS", "45")
     monkeypatch.setenv("SYNCLINE_LOG_LEVEL", "DEBUG")
-    monkeypatch.setenv("SYNCLINE_DEFAULT_REGION", "de")
     monkeypatch.setenv("SYNCLINE_HOME", "~/a ü")
     monkeypatch.setenv("SYNCLINE_WRITERS", "")
     settings = load_settings()
-    assert (settings.lease_seconds, settings.log_level, settings.default_region) == (45, "debug", "DE")
+    assert (settings.lease_seconds, settings.log_level) == (45, "debug")
     assert settings.home == Path.home() / "a ü"
     assert settings.writers == 2
 
@@ -57,7 +55,6 @@ def test_an_unknown_variable_is_an_error_that_names_the_nearest(
         ("SYNCLINE_WRITERS", "99"),
         ("SYNCLINE_LEASE_SECONDS", "soon"),
         ("SYNCLINE_LOG_FORMAT", "xml"),
-        ("SYNCLINE_DEFAULT_REGION", "Germany"),
         ("SYNCLINE_DATABASE_URL", "mysql://u:s3cret@h/d"),
         ("SYNCLINE_SECRET_KEY_FILE", "/nowhere/at/all"),
     ],

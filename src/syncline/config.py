@@ -66,8 +66,6 @@ class Settings(BaseSettings):
     writers: int = Field(default=2, ge=1, le=16)
     #: Records written in one transaction during a pull; more costs memory, fewer costs time.
     chunk_rows: int = Field(default=2000, ge=100, le=20_000)
-    #: Two-letter country of phone numbers written without a country code.
-    default_region: str = Field(default="US", pattern=r"^[A-Z]{2}$")
 
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -89,11 +87,6 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
-
-    @field_validator("default_region", mode="before")
-    @classmethod
-    def _upper(cls, value: object) -> object:
-        return value.upper() if isinstance(value, str) else value
 
     @classmethod
     def settings_customise_sources(

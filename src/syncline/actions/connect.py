@@ -15,6 +15,7 @@ from syncline.actions.probe import (
     PATIENCE_SECONDS,
     Found,
     ObjectAccess,
+    count_ungoverned,
     govern,
     probe_objects,
     send_ungoverned,
@@ -129,6 +130,7 @@ async def _probe(hub: Hub, platform: Platform, base_url: str, token: Token, name
     async with open_http(platform, base_url) as http:
         account = await platform.make(send_ungoverned(hub.db, platform, http, token), {}).check()
         async with govern(hub.db, platform, account.account_id) as governor:
+            await count_ungoverned(governor, platform)
             send = Calls(http, governor, FixedToken(token), give_up_after_seconds=PATIENCE_SECONDS).send
             objects = await probe_objects(platform.make(send, {}), names)
     _require_access(objects)

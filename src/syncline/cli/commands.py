@@ -29,6 +29,7 @@ COMMANDS = (
     Command("psql", "psql", "Open psql on your data.", _DAILY),
     Command("disconnect", "disconnect", "End a connection, keeping its data or not.", _DAILY),
     Command("serve", "serve", "Run worker and API in one process.", _OPERATE),
+    Command("tenant", "tenant", "Show or set time zone, currency and country.", _OPERATE),
     Command("worker", "worker", "Keep the schedules, until told to stop.", _OPERATE),
     Command("doctor", "doctor", "Find out what is wrong, and what mends it.", _OPERATE),
     Command("migrate", "migrate", "Bring the database's schema up to this version.", _OPERATE),

@@ -279,6 +279,14 @@ class Connector(Protocol):
         """Probe which way of reading the whole object works here. At most four calls."""
         ...
 
+    def find_bounds(self, object_name: str, walk: Walk, parts: int) -> AsyncIterator[int]:
+        """Yield the ids that cut the object into `parts` of about as many records each, ascending.
+
+        One call each, and none from the budget that the walk itself is read with. Ends early, or at once,
+        where that cannot be told.
+        """
+        ...
+
     async def walk_page(
         self, object_name: str, properties: Sequence[str], walk: Walk, after: str, until: str
     ) -> Page:

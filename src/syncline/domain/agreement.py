@@ -76,6 +76,12 @@ class Difference:
     base: dict[str, list[Any]]
     #: Field → [old, new].
     changes: dict[str, Any]
+    #: True when a value that follows from others is another by now, such as a number read in a new country.
+    rederived: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.base and not self.rederived
 
     @property
     def action(self) -> str:
@@ -117,10 +123,13 @@ def find_difference(
             changes[name] = _logged(ours, final)
             values[name] = final
         agreed[name] = _pair(_brief(final) if name in kind.long else final, half)
+    rederived = False
     for name, sources in kind.derived.items():
-        if name in mapped.values and any(source in changes for source in sources):
+        # What follows from a value of ours that they do not have is not theirs to say.
+        if name in mapped.values and all(values[each] == mapped.values.get(each) for each in sources):
+            rederived |= values[name] != mapped.values[name]
             values[name] = mapped.values[name]
-    return Difference(values, agreed, changes)
+    return Difference(values, agreed, changes, rederived)
 
 
 def _logged(old: Any, new: Any) -> Any:

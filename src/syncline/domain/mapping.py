@@ -101,7 +101,8 @@ class Mapper:
         self.record_type: RecordType = RECORD_TYPES[mapping.record_type]
         self._mapping = mapping
         self._lookups = lookups
-        self._salt = str(mapping.version).encode()
+        # The region decides what a number means, though no property changes with it.
+        self._salt = f"{mapping.version}{lookups.region}".encode()
         self._readers: list[tuple[str, str, Callable[[Any], Value]]] = [
             (each.field, each.property, self._reader(each)) for each in mapping.fields
         ]

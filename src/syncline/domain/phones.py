@@ -39,6 +39,11 @@ def to_e164(text: str, region: str) -> str | None:
     return _parse(text, region)
 
 
+def is_region(code: str) -> bool:
+    """Tell whether `code` (ISO 3166, upper case) is a country that numbers can be read in."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
 @lru_cache(maxsize=2000)
 def _possible_lengths(country_code: str) -> frozenset[int] | None:
     """Return how many digits may follow a country code, by the library's own tables; None if it is none."""

@@ -152,6 +152,7 @@ async def _join_calls(target: Target, reading: str, began_at: datetime, *, all_r
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             await planner.refresh_statistics(conn, "crm")
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+        await planner.prefer_indexes(conn)
         numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else since)
     for start in range(0, max(1, len(numbers)), calls.AT_ONCE):
         part = numbers[start : start + calls.AT_ONCE]
@@ -163,6 +164,7 @@ async def _join_calls(target: Target, reading: str, began_at: datetime, *, all_r
 async def _write_joins(target: Target, since: datetime, numbers: Sequence[str]) -> None:
     async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
         await target.prove_lease(conn)
+        await planner.prefer_indexes(conn)
         await calls.join_by_phone(
             conn,
             numbers,

@@ -7,13 +7,16 @@ its cursor never runs ahead of a chunk that is still being written.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 
 from syncline.clock import now
 from syncline.connectors.base import Connector, Page, Walk
 from syncline.engine.prepare import Prepared, list_unreadable, prepare_page
 from syncline.engine.write import CHUNK_BYTES, Target
+from syncline.errors import SynclineError
 from syncline.store import cursors
 from syncline.store.db import Conn
 from syncline.store.parked import Parked
@@ -21,10 +24,13 @@ from syncline.store.parked import Parked
 KIND = "backfill"
 #: Ranges walked at once. At 150 ms a call, 190 calls in 10 s need three; more shorten the tail.
 WALKERS = 8
-#: Pages a writer lets wait before the walkers pause: 20 pages of 100 are one chunk.
-_WAITING_PAGES = 20
-#: A range with fewer expected records than this is not worth another call's overshoot.
-_SMALLEST_SPLIT = 300
+#: Pages a writer lets wait before the walkers pause: two chunks and a half of 20 pages of 100. Where a quota
+#: makes everybody wait now and then, this is what can be read meanwhile.
+_WAITING_PAGES = 50
+#: A walk begins with ranges of no fewer expected records than this.
+_SMALLEST_RANGE = 300
+#: A range with fewer expected records left is not worth the page that a split reads twice, in part.
+_SMALLEST_SPLIT = 1000
 #: Above every id: the last range is open, since records are created while the walk goes on.
 OPEN_END = ""
 
@@ -83,6 +89,10 @@ class Backfill:
         self._properties = properties
         self._ranges: list[IdRange] = []
         self._walk = Walk("serial")
+        #: True when an earlier run has read a part of it, nobody knows how much.
+        self._is_resumed = False
+        #: True once no more bounds will come.
+        self._is_cut = False
         self._queues: list[asyncio.Queue[_Delivery | None]] = []
         self._splitting = asyncio.Lock()
 
@@ -93,6 +103,7 @@ class Backfill:
         async with asyncio.TaskGroup() as group:
             writers = [group.create_task(self._write(queue)) for queue in self._queues]
             async with asyncio.TaskGroup() as walking:
+                walking.create_task(self._cut())
                 for _ in range(WALKERS if self._walk.kind != "serial" else 1):
                     walking.create_task(self._walk_ranges())
             for queue in self._queues:
@@ -108,6 +119,7 @@ class Backfill:
         self._walk = await self._connector.plan_walk(target.object_name)
         target.expected = self._walk.total
         if resumable and kind == self._walk.kind:
+            self._is_resumed = True
             self._ranges = [
                 IdRange(part, str(state["after"]), str(state["until"]), done=bool(state["done"]))
                 for part, state in resumable.items()
@@ -124,6 +136,25 @@ class Backfill:
     async def _put(self, conn: Conn, part: int, state: dict[str, object]) -> None:
         await cursors.put(conn, state, part=part, now=now(), **self._target.cursor_keys(KIND))
 
+    async def _cut(self) -> None:
+        """Cut the last range at the ids that the CRM counts off, while it is being walked.
+
+        Ids come in clusters with gaps of billions between them, so that equal spans are no equal parts: each
+        empty one costs a page. Where it fails, halves are guessed.
+        """
+        try:
+            if self._is_resumed or not _is_worth_cutting(self._walk):
+                return
+            with suppress(SynclineError):
+                async for bound in self._connector.find_bounds(self._target.object_name, self._walk, WALKERS):
+                    async with self._splitting:
+                        last = self._ranges[-1]
+                        if last.done or _position(last.after) >= bound:
+                            continue
+                        (await self._split_at(last, bound)).busy = False
+        finally:
+            self._is_cut = True
+
     async def _walk_ranges(self) -> None:
         while (mine := await self._take_range()) is not None:
             try:
@@ -139,7 +170,7 @@ class Backfill:
                 if not each.done and not each.busy:
                     each.busy = True
                     return each
-            split = await self._split_largest()
+            split = await self._split_largest() if self._is_cut else None
             if split is not None:
                 return split
             if all(each.done for each in self._ranges):
@@ -165,33 +196,54 @@ class Backfill:
         expected, largest = max(left, key=lambda pair: pair[0])
         if expected < _SMALLEST_SPLIT:
             return None
-        middle = (_position(largest.after) + self._end_of(largest)) // 2
+        return await self._split_at(largest, self._middle_of(largest, expected))
+
+    async def _split_at(self, lower: IdRange, middle: int) -> IdRange:
         part = max(each.part for each in self._ranges) + 1
-        new = IdRange(part, str(middle), largest.until, begun_at=middle, busy=True)
+        new = IdRange(part, str(middle), lower.until, begun_at=middle, busy=True)
         async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
-            await self._put(conn, largest.part, {"until": str(middle)})
+            await self._put(conn, lower.part, {"until": str(middle)})
             await self._put(conn, part, new.state())
         # Whoever walks the lower half may have gone past the middle meanwhile, or to the end. What he has
         # delivered must not come again while it is still being written: two writers would both make it new.
-        if largest.done:
+        if lower.done:
             new.done = True
         else:
-            new.begun_at = max(middle, _position(largest.after))
-            largest.until = new.after = str(new.begun_at)
+            new.begun_at = max(middle, _position(lower.after))
+            lower.until = new.after = str(new.begun_at)
         self._ranges.append(new)
         return new
 
     def _end_of(self, each: IdRange) -> int:
         return self._walk.last if each.until == OPEN_END else int(each.until)
 
+    def _middle_of(self, each: IdRange, expected: float) -> int:
+        """Guess the id with half of the expected records below it.
+
+        Ids come in clusters with gaps of billions between them: half the way would nearly always be a gap.
+        """
+        start = _position(each.after)
+        halfway = (self._end_of(each) - start) // 2
+        passed = start - each.begun_at
+        if each.seen and passed:
+            return start + max(1, min(halfway, int(expected / 2 * passed / each.seen)))
+        return start + halfway
+
     def _expect_left(self, each: IdRange) -> float:
-        """Guess the records left in a range from how dense its ids, or all ids, have been so far."""
+        """Guess the records left in a range from how dense its ids, or all ids, have been so far.
+
+        There cannot be more of them than are left at all.
+        """
         left = max(0, self._end_of(each) - _position(each.after))
         passed = _position(each.after) - each.begun_at
         if each.seen and passed:
-            return left * each.seen / passed
-        span = max(1, self._walk.last - self._walk.first)
-        return left * (self._walk.total or 0) / span
+            expected = left * each.seen / passed
+        else:
+            span = max(1, self._walk.last - self._walk.first)
+            expected = left * (self._walk.total or 0) / span
+        if not self._walk.total or self._is_resumed:
+            return expected
+        return min(expected, max(0, self._walk.total - sum(other.seen for other in self._ranges)))
 
     async def _read_page(self, mine: IdRange) -> None:
         target = self._target
@@ -255,18 +307,23 @@ def _position(after: str) -> int:
 
 
 def _first_ranges(walk: Walk) -> list[IdRange]:
-    """Cut the ids into as many equal ranges as there are walkers; the last one is open."""
+    """Cut the ids into as many equal ranges as there are walkers; the last one is open.
+
+    What is worth more than a guess begins as one range and is cut while it is being walked.
+    """
     if walk.kind == "serial":
         return [IdRange(0, "", OPEN_END)]
-    count = max(1, min(WALKERS, (walk.total or 0) // _SMALLEST_SPLIT))
     first, last = walk.first - 1, walk.last
+    count = max(1, min(WALKERS, (walk.total or 0) // _SMALLEST_RANGE))
+    if _is_worth_cutting(walk):
+        count = 1
     bounds = [first + (last - first) * step // count for step in range(count + 1)]
+    end = len(bounds) - 2
     return [
-        IdRange(
-            part,
-            str(max(0, bounds[part])),
-            OPEN_END if part == count - 1 else str(bounds[part + 1]),
-            begun_at=max(0, bounds[part]),
-        )
-        for part in range(count)
+        IdRange(part, str(max(0, after)), OPEN_END if part == end else str(until), begun_at=max(0, after))
+        for part, (after, until) in enumerate(pairwise(bounds))
     ]
+
+
+def _is_worth_cutting(walk: Walk) -> bool:
+    return walk.kind != "serial" and (walk.total or 0) >= WALKERS * _SMALLEST_SPLIT

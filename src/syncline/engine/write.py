@@ -362,7 +362,7 @@ def _plan_write(
             new_id(), record.remote_id, None, mapped.values, base, changes, "created", new_id()
         )
     difference = _compare(kind, record, mapped, existing)
-    if not difference.base:
+    if difference.is_empty:
         counts.unchanged += 1
         return None
     if difference.action == "archived":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -59,3 +59,14 @@ async def get_settings(conn: Conn, *, tenant_id: UUID) -> TenantSettings:
     if row is None:
         raise NotFound("There is no such tenant.")
     return row
+
+
+CHANGE_SETTINGS = """
+update app.tenants
+set time_zone = %(time_zone)s, currency = %(currency)s, default_region = %(default_region)s
+where tenant_id = %(tenant_id)s
+"""
+
+
+async def change_settings(conn: Conn, settings: TenantSettings, *, tenant_id: UUID) -> None:
+    await conn.execute(CHANGE_SETTINGS, {"tenant_id": tenant_id, **asdict(settings)})

@@ -55,6 +55,10 @@ class HubSpot:
     async def plan_walk(self, object_name: str) -> Walk:
         return await walking.plan_walk(self._api, await self._path(object_name))
 
+    async def find_bounds(self, object_name: str, walk: Walk, parts: int) -> AsyncIterator[int]:
+        async for bound in walking.find_bounds(self._api, await self._path(object_name), walk, parts):
+            yield bound
+
     async def walk_page(
         self, object_name: str, properties: Sequence[str], walk: Walk, after: str, until: str
     ) -> Page:

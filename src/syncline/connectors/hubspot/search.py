@@ -53,10 +53,12 @@ async def search(
     *,
     descending: bool = False,
     limit: int | None = None,
+    skip: int = 0,
 ) -> Hits:
     """Read the first page of hits. Further ones are asked for by a filter, never by offset.
 
-    An offset loses records: one that changes while we read moves to the end, and the rest move up.
+    An offset loses records: one that changes while we read moves to the end, and the rest move up. `skip`
+    is for estimates only.
     """
     body: dict[str, Any] = {
         "filterGroups": [
@@ -72,6 +74,8 @@ async def search(
         "properties": asked.names,
         "limit": limit or _PAGE,
     }
+    if skip:
+        body["after"] = str(skip)
     narrow = len(_encode(body)) > _LONGEST_BODY
     if narrow:
         body["properties"] = [ID, modified_property(asked.object_name)]

@@ -6,6 +6,7 @@ tried out before anything relies on it.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 from syncline.connectors.base import SERIAL, Page, Walk
@@ -23,6 +24,8 @@ from syncline.connectors.hubspot.search import ID, id_page, search, search_ids
 from syncline.errors import CallerMistake, Unavailable
 
 _PROBE = 10
+#: HubSpot's search counts no further (search guide, read 2026-04).
+_DEEPEST = 10_000
 
 
 async def plan_walk(api: Api, object_name: str) -> Walk:
@@ -46,6 +49,21 @@ async def plan_walk(api: Api, object_name: str) -> Walk:
     if inclusive is None:
         return Walk("search", first, last, top.total)
     return Walk("list", first, last, top.total, inclusive)
+
+
+async def find_bounds(api: Api, object_name: str, walk: Walk, parts: int) -> AsyncIterator[int]:
+    """Count off equal parts by search. See `base.Connector.find_bounds`."""
+    step = (walk.total or 0) // parts
+    if walk.kind == "serial" or not 0 < step <= _DEEPEST:
+        return
+    above = 0
+    for _ in range(parts - 1):
+        asked = ask(object_name, ())
+        ids = _ids((await search(api, asked, [(ID, "GT", str(above))], ID, limit=1, skip=step - 1)).found)
+        if not ids or ids[0] <= above:
+            return  # fewer than the total said, or an index that does not sort
+        above = ids[0]
+        yield above
 
 
 async def _probe_cursor(api: Api, object_name: str, start: Records, ids: list[int], last: int) -> bool | None:
