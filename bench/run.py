@@ -52,6 +52,7 @@ class Result:
     records: int
     calls: int
     refused: int
+    output: str = ""
 
     @property
     def rate(self) -> float:
@@ -73,8 +74,13 @@ class Account:
         return {"calls": stats["requests"], "refused": refused}
 
     def reset(self) -> None:
-        request = urllib.request.Request(f"{self.url}/_simulator/stats/reset", data=b"{}", method="POST")
-        urllib.request.urlopen(request, timeout=10).close()
+        self.control("stats/reset", {})
+
+    def control(self, path: str, given: dict[str, object]) -> None:
+        request = urllib.request.Request(
+            f"{self.url}/_simulator/{path}", data=json.dumps(given).encode(), method="POST"
+        )
+        urllib.request.urlopen(request, timeout=60).close()
 
 
 @contextmanager
@@ -124,7 +130,14 @@ def measure(
         records=_count(output),
         calls=stats["calls"],
         refused=stats["refused"],
+        output=output,
     )
+
+
+def _run_seconds(output: str) -> float:
+    """What the run itself took, without the start of the process."""
+    answer = json.loads(output[output.index("{") :])
+    return sum(each["run"]["duration_ms"] for each in answer["items"]) / 1000
 
 
 def _count(output: str) -> int:
@@ -192,6 +205,46 @@ class Bench:
             return measure(who, command, settings, account, self._server_pid)
         finally:
             await self._administer(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+
+    async def follow(self, contacts: int) -> str:
+        """Measure what comes after the first load: 200 changes, and none at all."""
+        name = f"bench_{secrets.token_hex(4)}"
+        await self._administer(
+            sql.SQL("create database {} owner {}").format(sql.Identifier(name), sql.Identifier(OWNER))
+        )
+        command = [sys.executable, "-m", "syncline", "sync", "bench", "--json", "--object", "contacts"]
+        try:
+            with simulate(contacts, latency_ms=0, rate=0) as account:
+                settings = await self._set_up(name, account)
+                measure("load", command, settings, account, self._server_pid)
+                await asyncio.sleep(5)  # past the overlap and the second look at what came late
+                measure("settle", command, settings, account, self._server_pid)
+                account.control("touch", {"object": "contacts", "count": 200, "properties": {"city": "Bern"}})
+                changed = measure("changed", command, settings, account, self._server_pid)
+                await asyncio.sleep(5)
+                measure("settle", command, settings, account, self._server_pid)
+                before = await self._count_writes(name)
+                idle = measure("idle", command, settings, account, self._server_pid)
+                await asyncio.sleep(2)  # statistics reach the view a second after the transaction
+                written = await self._count_writes(name) - before
+        finally:
+            await self._administer(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+        return (
+            f"After 200 of {contacts:,} contacts changed, a sync makes {changed.calls} calls and takes"
+            f" {_run_seconds(changed.output):.2f} s ({changed.wall_seconds:.2f} s with the start of the"
+            f" command). When nothing changed it makes {idle.calls} calls and writes {written} rows of"
+            " records, payloads, links and the change log.\n"
+        )
+
+    async def _count_writes(self, name: str) -> int:
+        async with await psycopg.AsyncConnection.connect(with_database(self._urls.superuser, name)) as conn:
+            cursor = await conn.execute(
+                "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables"
+                " where schemaname in ('crm', 'raw') or relname = 'links'"
+            )
+            row = await cursor.fetchone()
+            assert row is not None
+            return int(row[0])
 
     async def _set_up(self, name: str, account: Account) -> dict[str, str]:
         superuser = with_database(self._urls.superuser, name)
@@ -289,6 +342,8 @@ async def main() -> None:
                     "In chunks of 500 rows instead of 2,000 the same load takes"
                     f" {seconds / whole.wall_seconds:.2f} times as long ({seconds:.2f} s).\n"
                 )
+            if "syncline" in only:
+                parts.append(await bench.follow(options.contacts))
             if not options.skip_quota:
                 once = Bench(urls, Path(folder), await _server_pid(urls), only, 1)
                 slow = await once.compare(options.contacts, latency_ms=150, rate=190, environment={})

@@ -30,8 +30,6 @@ READINGS = (ASSOCIATIONS, HISTORY)
 _ASSOCIATE_AT_MOST = 2000
 #: Changed records after which every number that was called is looked at, rather than each change.
 _MANY_CHANGES = 5000
-#: Records after whose loading the planner's picture of the tables is wrong enough to matter.
-_WORTH_STATISTICS = 500
 #: Kinds of record that decide whom a call was with.
 _JOINED = ("contact", "deal", "activity")
 _CALLS_JOINED = "calls_joined"
@@ -84,12 +82,14 @@ class Records:
         resumed = True
         if backfill or watermark is None:
             resumed = await self._backfill(target, remote, properties)
+            await target.refresh_statistics()
             await absence.run(always_archived=True)
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 await walk.end(conn, target)
         else:
             follower = Follower(target, remote.connector, properties)
             await follower.run(watermark)
+            await target.refresh_statistics()
             await absence.run()
             await self._associate(target, remote, follower.touched)
         if mapping is not None:
@@ -148,9 +148,6 @@ async def _join_calls(target: Target, reading: str, began_at: datetime, *, all_r
     if state is not None and not all_read:
         since = min(began_at, datetime.fromisoformat(state["began_at"])) - _CLOCKS_APART
     many = target.counts.written > _MANY_CHANGES or since == _BEGINNING
-    if target.counts.created > _WORTH_STATISTICS:
-        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            await planner.refresh_statistics(conn, "crm")
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         await planner.prefer_indexes(conn)
         numbers = await calls.list_numbers(conn, tenant_id=target.tenant_id, since=None if many else since)
@@ -192,6 +189,7 @@ class AllAssociations:
             target.remote_object = by_name[name]
             target.table = payloads.table_of(remote.platform_name, name)
             await Associator(target, remote.connector, remote.record_types).read_all()
+            await target.refresh_statistics()
         # What could not be read of them is what this run was for.
         target.is_partial = bool(target.refusals)
         await _join_calls(target, ASSOCIATIONS, began_at)

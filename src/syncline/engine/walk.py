@@ -31,6 +31,7 @@ _WAITING_PAGES = 50
 _SMALLEST_RANGE = 300
 #: A range with fewer expected records left is not worth the page that a split reads twice, in part.
 _SMALLEST_SPLIT = 1000
+_WORTH_STATISTICS = 4000
 #: Above every id: the last range is open, since records are created while the walk goes on.
 OPEN_END = ""
 
@@ -91,6 +92,8 @@ class Backfill:
         self._walk = Walk("serial")
         #: True when an earlier run has read a part of it, nobody knows how much.
         self._is_resumed = False
+        #: True once the planner has been told of the first thousands of records.
+        self._has_statistics = False
         #: True once no more bounds will come.
         self._is_cut = False
         self._queues: list[asyncio.Queue[_Delivery | None]] = []
@@ -282,6 +285,10 @@ class Backfill:
         await self._target.commit(
             batch.records, batch.unreadable, also=partial(self._advance, positions=batch.cursors)
         )
+        if not self._has_statistics and self._target.counts.created >= _WORTH_STATISTICS:
+            # Once in the middle of a load is enough: sizes are extrapolated from then on.
+            self._has_statistics = True
+            await self._target.refresh_statistics()
 
     async def _advance(self, conn: Conn, positions: dict[int, tuple[str, bool]]) -> None:
         states = {part: {"after": after, "done": done} for part, (after, done) in positions.items()}

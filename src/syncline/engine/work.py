@@ -165,6 +165,8 @@ class _Worker:
 
     async def _do(self, job: Job) -> None:
         """Do one job. Raises `RetryRequested` to have it done again, `RunFailed` when it failed for good."""
+        if self.stop.is_set():  # fetched while we were being told
+            raise RetryRequested(reason="The worker is being ended.")
         order = jobs.decode_order(job.payload)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in a task

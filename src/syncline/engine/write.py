@@ -32,6 +32,8 @@ from syncline.store.runs import RunCounts
 
 #: A chunk is closed at this size if it has not reached its number of rows before.
 CHUNK_BYTES = 5_000_000
+#: A planner that knows nothing of so many new records makes plans that do not end.
+_WORTH_STATISTICS = 500
 #: How often a transaction is tried before the run fails.
 _ATTEMPTS = 4
 
@@ -86,19 +88,10 @@ class Target:
 
     @property
     def object_keys(self) -> ObjectKeys:
-        return {
-            "tenant_id": self.tenant_id,
-            "connection_id": self.connection_id,
-            "object_name": self.object_name,
-        }
+        return {**self.keys, "object_name": self.object_name}
 
     def cursor_keys(self, kind: str) -> CursorKeys:
-        return {
-            "tenant_id": self.tenant_id,
-            "connection_id": self.connection_id,
-            "object_name": self.object_name,
-            "kind": kind,
-        }
+        return {**self.keys, "object_name": self.object_name, "kind": kind}
 
     async def prove_lease(self, conn: Conn) -> None:
         """Raise `LeaseLost` unless this run still holds its lease; it then keeps it until the commit."""
@@ -185,6 +178,12 @@ class Target:
             ]
             if clean:
                 await self.release(conn, clean)
+
+    async def refresh_statistics(self) -> None:
+        """Tell the planner of what this run has added, once that is much; the known costs nothing."""
+        if self.counts.created + self.counts.read >= _WORTH_STATISTICS:
+            async with self.db.transaction(tenant_id=self.tenant_id) as conn:
+                await planner.refresh_statistics(conn, "crm", "sync", "raw")
 
     async def release(self, conn: Conn, remote_ids: Sequence[str]) -> None:
         """Forget what was parked of records that have been read whole, or are no more."""

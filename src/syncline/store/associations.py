@@ -107,24 +107,21 @@ async def replace(
     return Replaced(lost, removed.rowcount + added.rowcount)
 
 
-# The payload's own copy, in the form the CRM's list gives: {"results": [{"id", "type", "label"?}]}.
+# The payload's own copy, in the form the CRM's list gives: {"results": [{"id", "type", "label"?}]}. Lateral,
+# and so by index for each record, however few associations the planner believes in.
 PUT_IN_PAYLOAD = sql.SQL("""
-with found as (
-  select a.{near_id} as remote_id,
-         jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', a.{far_id}, 'type', {type}, 'label', a.label))
-                   order by (a.label is not null) desc, length(a.{far_id}), a.{far_id}, a.type_id) as results
-  from raw.associations a
-  where a.tenant_id = %(tenant_id)s and a.connection_id = %(connection_id)s
-    and a.from_object = %(from_object)s and a.to_object = %(to_object)s
-    and a.{near_id} = any(%(remote_ids)s::text[])
-  group by a.{near_id}
-)
 update {table} r
 set raw = case when f.results is null then r.raw #- array['associations', %(far_object)s::text]
           else r.raw || jsonb_build_object('associations', coalesce(r.raw -> 'associations', '{{}}')
                  || jsonb_build_object(%(far_object)s::text, jsonb_build_object('results', f.results))) end
 from unnest(%(remote_ids)s::text[]) as wanted (remote_id)
-left join found f on f.remote_id = wanted.remote_id
+cross join lateral (
+  select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', a.{far_id}, 'type', {type}, 'label', a.label))
+                   order by (a.label is not null) desc, length(a.{far_id}), a.{far_id}, a.type_id) as results
+  from raw.associations a
+  where a.tenant_id = %(tenant_id)s and a.connection_id = %(connection_id)s
+    and a.from_object = %(from_object)s and a.to_object = %(to_object)s
+    and a.{near_id} = wanted.remote_id) f
 where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.remote_id = wanted.remote_id
   and r.raw #> array['associations', %(far_object)s::text, 'results'] is distinct from f.results
 """)
@@ -156,19 +153,24 @@ SET_REFERENCE = sql.SQL("""
 with chosen as (
   select distinct on (a.{child_id}) a.{child_id} as remote_id, l.record_id as parent_id
   from raw.associations a
-  join sync.links l on l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
-    and l.object = %(parent_object)s and l.remote_id = a.{parent_id} and l.record_type = %(parent_type)s
+  cross join lateral (
+    select l.record_id from sync.links l
+    where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
+      and l.object = %(parent_object)s and l.remote_id = a.{parent_id} and l.record_type = %(parent_type)s
+    offset 0) l
   where a.tenant_id = %(tenant_id)s and a.connection_id = %(connection_id)s
     and a.from_object = %(from_object)s and a.to_object = %(to_object)s
     and a.{child_id} = any(%(remote_ids)s::text[])
   order by a.{child_id}, (lower(a.label) = 'primary') desc nulls last, length(a.{parent_id}), a.{parent_id}
+), children as materialized (
+  select cl.remote_id, cl.record_id from sync.links cl
+  where cl.tenant_id = %(tenant_id)s and cl.connection_id = %(connection_id)s
+    and cl.object = %(child_object)s and cl.remote_id = any(%(remote_ids)s::text[]) and cl.is_primary
 ), wanted as (
   select c.id, c.{column} as old_id, chosen.parent_id as new_id{old_link}
-  from unnest(%(remote_ids)s::text[]) as child (remote_id)
-  join sync.links cl on cl.tenant_id = %(tenant_id)s and cl.connection_id = %(connection_id)s
-    and cl.object = %(child_object)s and cl.remote_id = child.remote_id and cl.is_primary
-  join {table} c on c.tenant_id = %(tenant_id)s and c.id = cl.record_id
-  left join chosen on chosen.remote_id = child.remote_id
+  from children
+  join {table} c on c.tenant_id = %(tenant_id)s and c.id = children.record_id
+  left join chosen on chosen.remote_id = children.remote_id
   where {differs}
   order by c.id
   for update of c
