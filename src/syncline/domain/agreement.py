@@ -31,12 +31,14 @@ def encode(document: Mapping[str, Any]) -> str:
     return _encode(document).decode()
 
 
-def _pair(ours: Any, theirs: Any) -> list[Any]:
+def pair(ours: Any, theirs: Any) -> list[Any]:
+    """Write what both sides have as a base does: once where it is the same."""
     # By type as well: 1 and true are equal to Python, and not to a CRM.
     return [theirs] if type(ours) is type(theirs) and ours == theirs else [ours, theirs]
 
 
-def _brief(value: Any) -> Any:
+def brief(value: Any) -> Any:
+    """Return what a base keeps of a long text: a digest, and short ones as they are."""
     if isinstance(value, str) and len(value) > _DIGEST_ABOVE:
         return "blake2:" + hashlib.blake2b(value.encode(), digest_size=16).hexdigest()
     return value
@@ -53,14 +55,14 @@ def agree_on_new(kind: RecordType, mapped: MappedRecord) -> tuple[str, str]:
         value = values[name]
         half = theirs.get(name, value)
         if name in long:
-            base[name] = _pair(_brief(value), _brief(half))
+            base[name] = pair(brief(value), brief(half))
             if isinstance(value, str) and len(value) * 4 > MAX_LOGGED_BYTES:
                 changes[name] = _logged(None, value)
                 continue
-        elif half is value:  # most of them; `_pair` for each would be a tenth of the mapping
+        elif half is value:  # most of them; `pair` for each would be a tenth of the mapping
             base[name] = [value]
         else:
-            base[name] = _pair(value, half)
+            base[name] = pair(value, half)
         if value is not None:
             changes[name] = [None, value]
     return encode(base), encode(changes)
@@ -112,7 +114,7 @@ def find_difference(
         value = mapped.values[name]
         half = mapped.theirs.get(name, value)
         if name in kind.long:
-            half = _brief(half)
+            half = brief(half)
         known = base.get(name)
         if known is not None and known[-1] == half:
             continue
@@ -122,7 +124,7 @@ def find_difference(
         if final != ours:
             changes[name] = _logged(ours, final)
             values[name] = final
-        agreed[name] = _pair(_brief(final) if name in kind.long else final, half)
+        agreed[name] = pair(brief(final) if name in kind.long else final, half)
     rederived = False
     for name, sources in kind.derived.items():
         # What follows from a value of ours that they do not have is not theirs to say.
