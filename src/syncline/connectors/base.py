@@ -174,6 +174,91 @@ class Association:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteWrite:
+    """What one record shall hold at the CRM. Properties that are not named are left alone."""
+
+    #: Chosen by the caller, to find its outcome by; unique within a call.
+    key: str
+    #: The record to change; None makes one.
+    remote_id: str | None
+    #: Property → text as the CRM writes it; None empties it.
+    properties: Mapping[str, str | None]
+    #: For a record to be made: our own id of it. Where the CRM keeps it in a unique property, sending the
+    #: same write twice makes one record.
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLink:
+    """One association to make or to take away. Without a type it is the CRM's plain one."""
+
+    #: Chosen by the caller, to find its outcome by.
+    key: str
+    from_id: str
+    to_id: str
+    type_id: int | None = None
+    category: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOutcome:
+    """What became of one thing to be written."""
+
+    key: str
+    #: Id at the CRM of the record that was written or was to be; None for one that was not made.
+    remote_id: str | None = None
+    #: What the CRM answered: the properties written, as it keeps them, and those it always tells. It is
+    #: a partial reading, never the whole record.
+    record: RemoteRecord | None = None
+    #: True for a record made by this write, False for one that was there; None where that is not told.
+    created: bool | None = None
+    #: None when it was written. `ParkRecord`: refused for its content. `AlreadyExists`: something that must
+    #: be unique is taken. `NotFound`: the record is gone. `RetryLater`, `PauseConnection`: as when raised.
+    failure: SynclineError | None = None
+    #: True when it is known not to have been written; False with a failure means that it may have been.
+    unwritten: bool = False
+    #: The record that has what must be unique, where the CRM names it.
+    existing_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WantedProperty:
+    """A property that an account shall have."""
+
+    name: str
+    label: str
+    type: Literal["text", "number", "boolean", "time", "date", "choice"]
+    #: (name, label) of the group it is filed under.
+    group: tuple[str, str]
+    #: `choice` only: (value, label) in order.
+    choices: tuple[tuple[str, str], ...] = ()
+    #: No two records may have the same value.
+    unique: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PropertySet:
+    """Properties that are created together, when a person asks for it: object → properties."""
+
+    name: str
+    label: str
+    properties: Mapping[str, tuple[WantedProperty, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyPlan:
+    """How a wanted property stands to what the account has. What differs is never changed."""
+
+    wanted: WantedProperty
+    #: `create`: it is missing. `exists`: it is as wanted. `differs`: one of that name is something else.
+    #: Of `apply_properties` only: `created`, and `refused` by the CRM.
+    state: Literal["create", "exists", "differs", "created", "refused"]
+    #: What differs, or the CRM's words.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """The account behind a token, as `check` found it."""
 
@@ -228,6 +313,8 @@ class Capabilities:
     read_batch: int
     supports_custom_objects: bool
     supports_oauth: bool
+    #: Records per call of `write_many`, `archive_many` and `find_by_external_id`.
+    write_batch: int = 100
     #: How far an incremental read looks back before its watermark, for a search index that lags.
     overlap: timedelta = timedelta(minutes=2)
     #: How much later everything is read a second time.
@@ -257,6 +344,8 @@ class Connector(Protocol):
     """One connection's CRM. Cheap to make, keeps no state between calls, safe to use concurrently."""
 
     capabilities: Capabilities
+    #: Sets of properties that can be created on demand, by name.
+    property_sets: Mapping[str, PropertySet]
 
     async def check(self) -> Account:
         """Ask the CRM who we are. Raises `TokenRejected`, `Unavailable`."""
@@ -338,6 +427,72 @@ class Connector(Protocol):
         self, from_object: str, to_object: str, remote_ids: Sequence[str]
     ) -> list[Association]:
         """Return all associations of up to `association_batch` records to records of `to_object`."""
+        ...
+
+    async def write_many(self, object_name: str, writes: Sequence[RemoteWrite]) -> list[WriteOutcome]:
+        """Make and change up to `write_batch` records; one outcome per write, in their order.
+
+        One bad record fails alone. Changes are sent before creates, and of two writes of one record the
+        first goes first. Creates with an external id may be sent again after any failure, as may changes;
+        a create without one (or where the account has no property for it) whose answer was lost
+        is an outcome with a `RetryLater` that is not `unwritten`, and must be looked for first.
+        Raises `RetryLater` and `PauseConnection` while nothing has been written by this call; later they
+        are the outcome of all that was left, so that no answer is lost.
+        Raises `SettingInvalid` when the property for external ids is there no longer. A property that was
+        written and is absent from the answer is not confirmed: read the record again.
+        """
+        ...
+
+    async def archive_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        """Archive up to `write_batch` records, keyed by id. Those that are gone already are no failure."""
+        ...
+
+    async def associate_many(
+        self, from_object: str, to_object: str, links: Sequence[RemoteLink]
+    ) -> list[WriteOutcome]:
+        """Make up to `association_batch` associations; those that exist are left as they are.
+
+        Types that a pair has already are kept. Both records must exist: write parents first.
+        Raises as `write_many`; may be repeated.
+        """
+        ...
+
+    async def dissociate_many(
+        self, from_object: str, to_object: str, links: Sequence[RemoteLink]
+    ) -> list[WriteOutcome]:
+        """Take away up to `association_batch` associations: of one type, or without a type all of a pair.
+
+        What is not there is no failure. Raises as `write_many`; may be repeated.
+        """
+        ...
+
+    async def find_by_external_id(
+        self, object_name: str, external_ids: Sequence[str], properties: Sequence[str] = ()
+    ) -> dict[str, RemoteRecord]:
+        """Return external id → living record for up to `write_batch` ids; those not found are absent.
+
+        Reads the records themselves, not an index that lags: what an earlier call made is found at once.
+        Raises `SettingInvalid` where the account has no property for external ids, since then "not
+        found" would prove nothing.
+        """
+        ...
+
+    def external_id_property(self, object_name: str) -> WantedProperty | None:
+        """Return the property that creates are made unique by; None for an object that cannot be written."""
+        ...
+
+    async def plan_properties(self, object_name: str, wanted: Sequence[WantedProperty]) -> list[PropertyPlan]:
+        """Compare properties with what the account has, in the order given. Writes nothing."""
+        ...
+
+    async def apply_properties(
+        self, object_name: str, wanted: Sequence[WantedProperty]
+    ) -> list[PropertyPlan]:
+        """Create the properties that are missing, with their groups, and change none that is there.
+
+        May be repeated, also beside another that does the same. Raises `ScopeMissing` before anything is
+        made where the token may not.
+        """
         ...
 
 

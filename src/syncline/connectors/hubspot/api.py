@@ -19,7 +19,8 @@ LEGACY = "legacy"
 Version = Literal["2026-03", "legacy"]
 Route = Literal[
     "list", "search", "batch_read", "associations", "properties", "pipelines", "owners", "schemas", "account",
-    "token",
+    "token", "batch_update", "batch_upsert", "batch_create", "batch_archive", "property_groups",
+    "associate", "associate_default", "dissociate", "dissociate_types",
 ]  # fmt: skip
 
 _PATHS: dict[Route, tuple[str, str]] = {
@@ -36,6 +37,30 @@ _PATHS: dict[Route, tuple[str, str]] = {
     "schemas": ("/crm-object-schemas/2026-03/schemas", "/crm/v3/schemas"),
     "account": ("/account-info/2026-03/details", "/account-info/v3/details"),
     "token": ("/oauth/2026-03/token", "/oauth/v3/token"),
+    "batch_update": ("/crm/objects/2026-03/{object}/batch/update", "/crm/v3/objects/{object}/batch/update"),
+    "batch_upsert": ("/crm/objects/2026-03/{object}/batch/upsert", "/crm/v3/objects/{object}/batch/upsert"),
+    "batch_create": ("/crm/objects/2026-03/{object}/batch/create", "/crm/v3/objects/{object}/batch/create"),
+    "batch_archive": (
+        "/crm/objects/2026-03/{object}/batch/archive",
+        "/crm/v3/objects/{object}/batch/archive",
+    ),
+    "property_groups": ("/crm/properties/2026-03/{object}/groups", "/crm/v3/properties/{object}/groups"),
+    "associate": (
+        "/crm/associations/2026-03/{object}/{to}/batch/create",
+        "/crm/v4/associations/{object}/{to}/batch/create",
+    ),
+    "associate_default": (
+        "/crm/associations/2026-03/{object}/{to}/batch/associate/default",
+        "/crm/v4/associations/{object}/{to}/batch/associate/default",
+    ),
+    "dissociate": (
+        "/crm/associations/2026-03/{object}/{to}/batch/archive",
+        "/crm/v4/associations/{object}/{to}/batch/archive",
+    ),
+    "dissociate_types": (
+        "/crm/associations/2026-03/{object}/{to}/batch/labels/archive",
+        "/crm/v4/associations/{object}/{to}/batch/labels/archive",
+    ),
 }
 
 
@@ -65,7 +90,7 @@ class Api:
         idempotent: bool = True,
         authorized: bool = True,
     ) -> Response:
-        """Call a route. Everything this connector calls reads, so that all but OAuth may be repeated."""
+        """Call a route. All but OAuth and plain creates may be repeated: their effect is the same twice."""
         version = self._settled.get(route, self._first)
         while True:
             dated, legacy = _PATHS[route]

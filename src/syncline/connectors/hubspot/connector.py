@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from syncline.connectors.base import (
     SERIAL,
@@ -11,25 +11,47 @@ from syncline.connectors.base import (
     Page,
     Pipeline,
     PropertyDefinition,
+    PropertyPlan,
+    PropertySet,
+    RemoteLink,
     RemoteObject,
+    RemoteRecord,
+    RemoteWrite,
     Send,
     Walk,
+    WantedProperty,
+    WriteOutcome,
 )
-from syncline.connectors.hubspot import account, associations, definitions, history, reading, search, walking
+from syncline.connectors.hubspot import (
+    account,
+    associations,
+    definitions,
+    history,
+    linking,
+    properties,
+    reading,
+    search,
+    walking,
+    writing,
+)
 from syncline.connectors.hubspot.api import Api, Version
 from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, find_object, is_direct
-from syncline.errors import Invalid, NotFound
+from syncline.connectors.hubspot.properties import missing_external_id
+from syncline.errors import Invalid, NotFound, SettingInvalid
 
 
 class HubSpot:
     """One connection's HubSpot account. See `base.Connector` for what each method promises."""
 
     capabilities = CAPABILITIES
+    property_sets: Mapping[str, PropertySet] = properties.PROPERTY_SETS
 
     def __init__(self, send: Send, version: Version | None = None) -> None:
         self._api = Api(send, version)
         #: Short name of a custom object → its type id, once looked up.
         self._custom: dict[str, str] | None = None
+        #: Path → what writing must know of an object, once it has a property for our ids.
+        self._traits: dict[str, properties.Traits] = {}
 
     async def check(self) -> Account:
         return await account.check(self._api)
@@ -112,6 +134,71 @@ class HubSpot:
             self._api, (from_object, from_path), (to_object, to_path), remote_ids
         )
 
+    async def write_many(self, object_name: str, writes: Sequence[RemoteWrite]) -> list[WriteOutcome]:
+        _check_writable(object_name, len(writes), CAPABILITIES.write_batch)
+        path = await self._path(object_name)
+        try:
+            return await writing.write_many(self._api, path, writes, await self._traits_for(path, writes))
+        except SettingInvalid:
+            self._traits.pop(path, None)  # The property has gone since.
+            raise
+
+    async def archive_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        _check_writable(object_name, len(remote_ids), CAPABILITIES.write_batch)
+        return await writing.archive_many(self._api, await self._path(object_name), remote_ids)
+
+    async def associate_many(
+        self, from_object: str, to_object: str, links: Sequence[RemoteLink]
+    ) -> list[WriteOutcome]:
+        _check_writable(from_object, len(links), CAPABILITIES.association_batch)
+        from_path, to_path = await self._path(from_object), await self._path(to_object)
+        return await linking.associate_many(self._api, (from_object, from_path), (to_object, to_path), links)
+
+    async def dissociate_many(
+        self, from_object: str, to_object: str, links: Sequence[RemoteLink]
+    ) -> list[WriteOutcome]:
+        _check_writable(from_object, len(links), CAPABILITIES.association_batch)
+        from_path, to_path = await self._path(from_object), await self._path(to_object)
+        return await linking.dissociate_many(self._api, from_path, to_path, links)
+
+    async def find_by_external_id(
+        self, object_name: str, external_ids: Sequence[str], properties: Sequence[str] = ()
+    ) -> dict[str, RemoteRecord]:
+        _check_writable(object_name, len(external_ids), CAPABILITIES.write_batch)
+        path = await self._path(object_name)
+        if not (await self._read_traits(path)).has_external_id:
+            raise missing_external_id(object_name)
+        return await writing.find_by_external_id(self._api, path, external_ids, properties)
+
+    def external_id_property(self, object_name: str) -> WantedProperty | None:
+        return None if object_name == reading.OWNERS else properties.EXTERNAL_ID_PROPERTY
+
+    async def plan_properties(self, object_name: str, wanted: Sequence[WantedProperty]) -> list[PropertyPlan]:
+        _check_writable(object_name)
+        return await properties.plan_properties(self._api, await self._path(object_name), wanted)
+
+    async def apply_properties(
+        self, object_name: str, wanted: Sequence[WantedProperty]
+    ) -> list[PropertyPlan]:
+        _check_writable(object_name)
+        return await properties.apply_properties(self._api, await self._path(object_name), wanted)
+
+    async def _traits_for(self, path: str, writes: Sequence[RemoteWrite]) -> properties.Traits:
+        """Return what these writes need to know, asking HubSpot only where something depends on it."""
+        creates = any(each.remote_id is None and each.external_id is not None for each in writes)
+        appends = any((value or "").startswith(";") for each in writes for value in each.properties.values())
+        if creates or appends:
+            return await self._read_traits(path)
+        return properties.Traits(has_external_id=False, appending=frozenset())
+
+    async def _read_traits(self, path: str) -> properties.Traits:
+        known = self._traits.get(path)
+        if known is None:
+            known = await properties.read_traits(self._api, path)
+            if known.has_external_id:  # else somebody may be about to create it
+                self._traits[path] = known
+        return known
+
     async def _ask(self, object_name: str, properties: Sequence[str]) -> reading.Asked:
         return reading.ask(await self._path(object_name), properties)
 
@@ -127,3 +214,10 @@ class HubSpot:
         if path is None:
             raise NotFound(f"This HubSpot account has no object called {object_name}.")
         return path
+
+
+def _check_writable(object_name: str, count: int = 0, most: int = 0) -> None:
+    if object_name == reading.OWNERS:
+        raise Invalid("Owners cannot be written through HubSpot's API.")
+    if count > most:
+        raise Invalid(f"At most {most} can be written at once.")

@@ -36,8 +36,15 @@ class RouteUnknown(NotFound):
     """HubSpot does not know this path, or not under this version of its API."""
 
 
+class ObjectUnknown(NotFound):
+    """This HubSpot account has no object of that name."""
+
+
 class Failure(msgspec.Struct, rename="camel"):
-    """HubSpot's error body. Every field may be missing, or of another type than documented."""
+    """HubSpot's error body, or one entry of a batch's errors.
+
+    Every field may be missing, or of another type than documented.
+    """
 
     status: Any = None
     message: Any = None
@@ -46,6 +53,24 @@ class Failure(msgspec.Struct, rename="camel"):
     error: Any = None
     errors: Any = None
     context: Any = None
+
+
+class CallRefused(Invalid):
+    """HubSpot refused the content of a call."""
+
+    def __init__(self, message: str, failure: Failure) -> None:
+        super().__init__(message)
+        #: HubSpot's body. It quotes values, and so belongs into no message.
+        self.failure = failure
+
+
+class Taken(AlreadyExists):
+    """HubSpot has this already."""
+
+    def __init__(self, message: str, failure: Failure) -> None:
+        super().__init__(message)
+        #: HubSpot's body, which may name the record that is there.
+        self.failure = failure
 
 
 def explain_failure(status: int, headers: Mapping[str, str], body: bytes) -> SynclineError:
@@ -130,13 +155,13 @@ def _rate_limited(headers: Mapping[str, str], failure: Failure | None) -> RateLi
 def _refused(status: int, failure: Failure) -> SynclineError:
     words = shorten(str(failure.message or failure.error or ""))
     if words.startswith("Unable to infer object type"):
-        return NotFound("This HubSpot account has no object of that name.")
+        return ObjectUnknown()
     if failure.error == "invalid_grant" or failure.status == "BAD_REFRESH_TOKEN":
         return TokenRejected("The grant was revoked or has expired. Connect HubSpot again.")
     said = f": {words}" if words else ""
     if status == 409:
-        return AlreadyExists(f"HubSpot has this already{said}.")
-    return Invalid(f"HubSpot refused the call (HTTP {status}){said}.")
+        return Taken(f"HubSpot has this already{said}.", failure)
+    return CallRefused(f"HubSpot refused the call (HTTP {status}){said}.", failure)
 
 
 def shorten(message: str) -> str:
