@@ -216,7 +216,7 @@ class Bench:
         try:
             with simulate(contacts, latency_ms=0, rate=0) as account:
                 settings = await self._set_up(name, account)
-                measure("load", command, settings, account, self._server_pid)
+                measure("load", command[:-2], settings, account, self._server_pid)
                 await asyncio.sleep(5)  # past the overlap and the second look at what came late
                 measure("settle", command, settings, account, self._server_pid)
                 account.control("touch", {"object": "contacts", "count": 200, "properties": {"city": "Bern"}})

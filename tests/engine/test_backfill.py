@@ -11,6 +11,7 @@ import pytest
 from simulated import BATCH, LIST, SEARCH, Mirror, Watch, assert_mirrors, mirror_of, truth, world_of
 
 from syncline.config import Settings
+from syncline.engine.write import Target
 from syncline.errors import RetryLater, TokenRejected
 from syncline.simulators.hubspot import Settings as Simulated
 from syncline.simulators.hubspot import World
@@ -117,8 +118,13 @@ async def test_a_walk_that_was_stopped_goes_on_where_it_was(
 ):
     async with mirror_of(account(walk, 900), db, settings, tenant_id) as mirror:
         stop = asyncio.Event()
+
+        def stop_once_some_are_in(target: Target) -> None:
+            if target.counts.read:
+                stop.set()
+
         with pytest.raises(RetryLater):
-            await mirror.pull("contacts", chunk_rows=100, stop=stop, on_progress=lambda _: stop.set())
+            await mirror.pull("contacts", chunk_rows=100, stop=stop, on_progress=stop_once_some_are_in)
         stopped = await mirror.select("select * from sync.runs where object = 'contacts'")
         read = stopped[0]["records_read"]
         assert stopped[0]["status"] == "cancelled"

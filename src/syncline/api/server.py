@@ -55,7 +55,8 @@ async def serve(hub: Hub, *, host: str, port: int, concurrency: int = 4) -> None
 def _listen(host: str, port: int) -> socket.socket:
     """Bind beforehand: a taken port is told before anything else is begun."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # By its protocol asyncio knows it for TCP, and sends answers without waiting for acknowledgements.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
