@@ -13,7 +13,7 @@ from syncline.clock import now
 from syncline.connectors.base import Connector
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.write import Target
-from syncline.store import absences, cursors, payloads, runs
+from syncline.store import absences, cursors, payloads
 from syncline.store.db import Conn
 from syncline.store.runs import RunCounts
 
@@ -113,14 +113,7 @@ class Absence:
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
             await target.prove_lease(conn)
             await self._mark(conn, gone, counts)
-            await runs.add_counts(
-                conn,
-                target.run_id,
-                counts,
-                tenant_id=target.tenant_id,
-                api_calls=target.count_calls(),
-                now=now(),
-            )
+            await target.record_counts(conn, counts)
         target.counts.add(counts)
 
     async def _mark(self, conn: Conn, gone: Sequence[str], counts: RunCounts) -> None:

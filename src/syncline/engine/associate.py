@@ -149,14 +149,7 @@ class Associator:
             far = replaced.lost_to_ids.union(each.to_id for each in found)
             await self._bring_up(conn, pair, list(ids), sorted(far))
             counts = runs.RunCounts(read=len(found))
-            await runs.add_counts(
-                conn,
-                target.run_id,
-                counts,
-                tenant_id=target.tenant_id,
-                api_calls=target.count_calls(),
-                now=now(),
-            )
+            await target.record_counts(conn, counts)
         target.counts.add(counts)
 
     async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> None:

@@ -97,14 +97,7 @@ async def _read_batch(
             now=now(),
             **target.cursor_keys(_KIND),
         )
-        await runs.add_counts(
-            conn,
-            target.run_id,
-            runs.RunCounts(read=len(remote_ids)),
-            tenant_id=target.tenant_id,
-            api_calls=target.count_calls(),
-            now=now(),
-        )
+        await target.record_counts(conn, runs.RunCounts(read=len(remote_ids)))
     target.counts.read += len(remote_ids)
     target.on_progress()
     target.check_stop()

@@ -60,7 +60,7 @@ class Target:
     count_calls: Callable[[], int]
     counts: RunCounts = field(default_factory=RunCounts)
     expected: int | None = None
-    #: Ids parked before or during this run; they are released when read whole.
+    #: Ids parked before or during this run; whenever one is read whole, it is released.
     parked_ids: set[str] = field(default_factory=set[str])
     #: Ids that this run parked and has not read whole since.
     faulty_ids: set[str] = field(default_factory=set[str])
@@ -137,15 +137,7 @@ class Target:
             await self._park(conn, batch, unreadable, counts)
             if also is not None:
                 await also(conn)
-            await runs.add_counts(
-                conn,
-                self.run_id,
-                counts,
-                tenant_id=self.tenant_id,
-                api_calls=self.count_calls(),
-                expected=self.expected,
-                now=now(),
-            )
+            await self.record_counts(conn, counts)
         self.counts.add(counts)
 
     async def _park(
@@ -179,6 +171,18 @@ class Target:
             if clean:
                 await self.release(conn, clean)
 
+    async def record_counts(self, conn: Conn, counts: RunCounts) -> None:
+        """Add a chunk's counts, and the calls made so far, to the run's row, in the chunk's transaction."""
+        await runs.add_counts(
+            conn,
+            self.run_id,
+            counts,
+            tenant_id=self.tenant_id,
+            api_calls=self.count_calls(),
+            expected=self.expected,
+            now=now(),
+        )
+
     async def refresh_statistics(self) -> None:
         """Tell the planner of what this run has added, once that is much; the known costs nothing."""
         if self.counts.created + self.counts.read >= _WORTH_STATISTICS:
@@ -189,8 +193,8 @@ class Target:
         """Forget what was parked of records that have been read whole, or are no more."""
         known = self.parked_ids.intersection(remote_ids)
         if known:
+            # They stay known: if this transaction is taken back, its repetition has to release them again.
             await parked.release(conn, list(known), **self.keys, object_name=self.object_name)
-            self.parked_ids -= known
             self.faulty_ids -= known
 
 
