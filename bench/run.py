@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -76,11 +77,12 @@ class Account:
     def reset(self) -> None:
         self.control("stats/reset", {})
 
-    def control(self, path: str, given: dict[str, object]) -> None:
+    def control(self, path: str, given: dict[str, object]) -> Any:
         request = urllib.request.Request(
             f"{self.url}/_simulator/{path}", data=json.dumps(given).encode(), method="POST"
         )
-        urllib.request.urlopen(request, timeout=60).close()
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -67,6 +68,11 @@ class Settings(BaseSettings):
     #: Records written in one transaction during a pull; more costs memory, fewer costs time.
     chunk_rows: int = Field(default=2000, ge=100, le=20_000)
 
+    #: How others reach this installation's HTTP, e.g. https://hub.example.com; None means as they called it.
+    public_url: str | None = None
+    #: Proxies whose word on who called is taken: addresses and networks, separated by commas.
+    trusted_proxies: str | None = None
+
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
 
@@ -82,6 +88,16 @@ class Settings(BaseSettings):
             msg = "must begin with postgresql://"
             raise ValueError(msg)
         return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        if not re.fullmatch(r"https?://[^/?#\s@]+(/[^?#\s]*)?", value):
+            msg = "must be an address such as https://hub.example.com, without a query"
+            raise ValueError(msg)
+        return value.rstrip("/")
 
     @field_validator("log_level", mode="before")
     @classmethod

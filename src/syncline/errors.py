@@ -22,6 +22,7 @@
         ├── NotFound              no such connection, object, run or record
         ├── AlreadyExists         a name that is taken
         ├── Invalid               an argument that makes no sense
+        ├── Forged                a delivery that is not proven to come from the CRM
         └── Busy                  another run holds what is asked for
 
 An error's text is a sentence for the person who reads it: what is wrong, then what to do.
@@ -153,6 +154,10 @@ class AlreadyExists(CallerMistake):
 
 class Invalid(CallerMistake):
     """An argument makes no sense."""
+
+
+class Forged(CallerMistake):
+    """The delivery is not proven to come from the CRM."""
 
 
 class Busy(CallerMistake):

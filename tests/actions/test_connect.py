@@ -9,6 +9,7 @@ import pytest
 
 from syncline.actions.connect import Connected, Wish, begin_consent, connect_code, connect_token
 from syncline.actions.hub import Hub
+from syncline.clock import now
 from syncline.engine.remotes import open_credentials
 from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing, TokenRejected, Unavailable
 from syncline.simulators.hubspot import World
@@ -33,11 +34,15 @@ async def test_a_connection_knows_its_account_and_has_every_schedule(
     assert {each.object: each.count for each in connected.found.objects}["contacts"] == 40
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         planned = await schedules.list_schedules(conn, tenant_id=hub.tenant_id)
-    crons = {each.object: each.cron for each in planned}
+    crons = {each.object: each.cron for each in planned if each.mode == "incremental"}
     assert crons["contacts"] == "*/5 * * * *"
     assert crons["deals"] == "*/15 * * * *"
     assert crons["owners"] == "0 6 * * *"
     assert crons.keys() >= {"calls", "associations", "history"}
+    daily = {each.object: each for each in planned if each.mode == "reconcile"}
+    assert daily.keys() == crons.keys() - {"associations", "history"}
+    assert {each.cron for each in daily.values()} == {"0 0 * * *"}
+    assert all(each.next_at > now() for each in daily.values())
 
 
 async def test_connecting_writes_nothing_to_the_crm(world: World, connect: Connect):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from writing_hubspot import PLATFORM, client_of, world_of
 
-from syncline.connectors.base import PropertyPlan, WantedProperty
+from syncline.connectors.writes import PropertyPlan, WantedProperty
 from syncline.errors import Invalid, ScopeMissing
 from syncline.simulators.hubspot import Settings
 from syncline.simulators.hubspot.definitions import Definition, options

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from syncline.connectors.base import Connector, RemoteRecord, Request, Response, Token
+from syncline.connectors.base import Connector, Request, Response, Token
 from syncline.connectors.hubspot.decode import parse_ms
 from syncline.connectors.hubspot.objects import OBJECTS
+from syncline.connectors.records import RemoteRecord
 from syncline.connectors.registry import get_platform, open_http
 from syncline.errors import NotFound, RateLimited, RetryLater, ScopeMissing, TokenRejected
 from syncline.simulators.hubspot import Settings, World

@@ -6,8 +6,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from syncline.connectors.base import Connector, RemoteWrite, Request, Response, Token
+from syncline.connectors.base import Connector, Request, Response, Token
 from syncline.connectors.registry import get_platform, open_http
+from syncline.connectors.writes import RemoteWrite
 from syncline.simulators.hubspot import Settings, World
 from syncline.simulators.hubspot.server import in_loop
 

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncline.domain.agreement import agree_on_new, find_difference
-from syncline.domain.mapping import FieldMap, Lookups, Mapper, ObjectMap, StageFact
-from syncline.domain.records import CONTACT, DEAL
+from syncline.domain.agreement import agree_on_new
+from syncline.domain.changes import Copy
+from syncline.domain.mapping import FieldMap, Lookups, MappedRecord, Mapper, ObjectMap, StageFact
+from syncline.domain.merge import Access, Merged, merge
+from syncline.domain.policies import Policy
+from syncline.domain.records import CONTACT, DEAL, RecordType
 
 CONTACTS = ObjectMap(
     object="contacts",
@@ -29,6 +32,7 @@ DEALS = ObjectMap(
     record_type="deal",
     fields=(
         FieldMap("name", "dealname"),
+        FieldMap("currency", "currency"),
         FieldMap("pipeline", "pipeline"),
         FieldMap("stage", "dealstage"),
         FieldMap("probability", "probability", "percent"),
@@ -117,31 +121,37 @@ def _agreed(properties: dict[str, str | None]) -> tuple[dict[str, object], dict[
     return {**dict.fromkeys(CONTACT.fields), **mapped.values}, json.loads(base)
 
 
+def _merge(
+    kind: RecordType,
+    row: dict[str, object],
+    base: dict[str, list[object]],
+    mapped: MappedRecord,
+    theirs_ms: int = 2_000_000,
+) -> Merged:
+    """Merge with a record of ours that changed a thousand seconds after 1970, and may not be pushed."""
+    theirs = Copy(mapped.values, mapped.theirs, theirs_ms)
+    return merge(kind, Policy(), base, Copy(row, updated_ms=1_000_000), theirs, access=Access(push=()))
+
+
 def test_reading_the_same_again_changes_nothing() -> None:
     row, base = _agreed(ANN)
-    difference = find_difference(CONTACT, row, base, Mapper(CONTACTS, LOOKUPS).map(ANN), theirs_is_newer=True)
-    assert difference.changes == {}
-    assert difference.base == {}
+    assert _merge(CONTACT, row, base, Mapper(CONTACTS, LOOKUPS).map(ANN)).is_quiet
 
 
 def test_a_field_only_they_changed_is_taken_and_one_only_we_changed_is_kept() -> None:
     row, base = _agreed(ANN)
     row["email"] = "ours@b.co"
     theirs = Mapper(CONTACTS, LOOKUPS).map({**ANN, "firstname": "Anne"})
-    difference = find_difference(CONTACT, row, base, theirs, theirs_is_newer=True)
-    assert difference.changes == {"first_name": ["Ann", "Anne"]}
-    assert difference.values["email"] == "ours@b.co"
+    assert _merge(CONTACT, row, base, theirs).write == {"first_name": "Anne"}
 
 
 def test_a_phone_they_changed_takes_its_number_along_and_one_we_changed_keeps_ours() -> None:
     row, base = _agreed(ANN)
     moved = Mapper(CONTACTS, LOOKUPS).map({**ANN, "phone": "+14155550000"})
-    taken = find_difference(CONTACT, row, base, moved, theirs_is_newer=True)
-    assert taken.values["phone_e164"] == "+14155550000"
+    assert _merge(CONTACT, row, base, moved).derived == {"phone_e164": "+14155550000"}
     row["phone"], row["phone_e164"] = "+33612345678", "+33612345678"
     same = Mapper(CONTACTS, LOOKUPS).map({**ANN, "firstname": "Anne"})
-    kept = find_difference(CONTACT, row, base, same, theirs_is_newer=True)
-    assert kept.values["phone_e164"] == "+33612345678"
+    assert _merge(CONTACT, row, base, same).derived == {}
 
 
 def test_a_field_never_agreed_on_is_adopted_filled_or_the_newer_ones_and_never_emptied() -> None:
@@ -149,18 +159,16 @@ def test_a_field_never_agreed_on_is_adopted_filled_or_the_newer_ones_and_never_e
     mapped = Mapper(CONTACTS, LOOKUPS).map(
         {"email": "a@b.co", "firstname": "Ann", "phone": None, "score": "3"}
     )
-    filled = find_difference(CONTACT, row, {}, mapped, theirs_is_newer=True)
-    assert filled.changes == {"first_name": [None, "Ann"], "lead_score": [None, 3]}
+    assert _merge(CONTACT, row, {}, mapped).write == {"first_name": "Ann", "lead_score": 3}
     row["first_name"] = "Anna"
-    older = find_difference(CONTACT, row, {}, mapped, theirs_is_newer=False)
-    assert older.values["first_name"] == "Anna"
+    assert _merge(CONTACT, row, {}, mapped).write["first_name"] == "Ann"
+    assert "first_name" not in _merge(CONTACT, row, {}, mapped, theirs_ms=1_000).write
 
 
 def test_an_owner_that_becomes_known_later_is_filled_in() -> None:
     row, base = _agreed({**ANN, "owner": "8"})
     known = Mapper(CONTACTS, Lookups(owners={"8": OWNER})).map({**ANN, "owner": "8"})
-    difference = find_difference(CONTACT, row, base, known, theirs_is_newer=False)
-    assert difference.changes == {"owner_id": [None, OWNER]}
+    assert _merge(CONTACT, row, base, known, theirs_ms=1_000).write == {"owner_id": OWNER}
 
 
 def test_a_deal_that_moves_to_a_won_stage_is_won_at_its_close_date() -> None:
@@ -169,13 +177,11 @@ def test_a_deal_that_moves_to_a_won_stage_is_won_at_its_close_date() -> None:
     mapped = mapper.map(before)
     base, _ = agree_on_new(DEAL, mapped)
     row = {**dict.fromkeys(DEAL.fields), **mapped.values}
-    difference = find_difference(
-        DEAL, row, json.loads(base), mapper.map({**before, "dealstage": "won"}), theirs_is_newer=True
-    )
-    assert difference.values["status"] == "won"
-    assert difference.values["closed_at"] == "2024-05-01T00:00:00+00:00"
-    assert difference.values["expected_close_date"] is None
-    assert difference.changes["probability"] == [20, 100]
+    write = _merge(DEAL, row, json.loads(base), mapper.map({**before, "dealstage": "won"})).write
+    assert write["status"] == "won"
+    assert write["closed_at"] == "2024-05-01T00:00:00+00:00"
+    assert write["expected_close_date"] is None
+    assert write["probability"] == 100
 
 
 # Timings belong nowhere in tests, the library's own included.

@@ -1,7 +1,7 @@
-"""A process that pulls one object of one connection, so that it can be killed. Run by the tests.
+"""A process that pulls or reconciles one object of a connection, so that it can be killed. Run by the tests.
 
 Reads what to do from its standard input as JSON: database URL, key of the vault, tenant, connection, object,
-chunk_rows. Waits for the lease of one that was killed before. Prints the run's status and ends with 0.
+chunk_rows, mode. Waits for the lease of one that was killed before. Prints the run's status and ends with 0.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from syncline.config import Settings
 from syncline.domain.sealing import Vault
 from syncline.engine.pull import Order, pull
+from syncline.engine.reconcile import reconcile
 from syncline.engine.remotes import Remotes
 from syncline.errors import Busy
 from syncline.store import connections
@@ -37,7 +38,8 @@ async def main() -> None:
             connection = await connections.get(conn, UUID(asked["connection"]), tenant_id=tenant_id)
         while True:
             try:
-                run = await pull(db, remotes.open(connection), Order(asked["object"]), settings)
+                bring = reconcile if asked["mode"] == "reconcile" else pull
+                run = await bring(db, remotes.open(connection), Order(asked["object"]), settings)
                 break
             except Busy:
                 await asyncio.sleep(0.1)

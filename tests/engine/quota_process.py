@@ -1,7 +1,7 @@
 """A process that calls a LimitedServer from several tasks, under the governor. Run by the quota tests.
 
 Arguments: database URL, port, window in seconds, first guess, tasks, seconds to run, whether headers are
-expected, seconds after which a silent process is forgotten.
+expected, seconds after which a silent process is forgotten, lane.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from datetime import timedelta
 from limited_server import Client
 
 from syncline.connectors.base import Quota, QuotaFacts
+from syncline.engine.lanes import LANES, Lane
 from syncline.engine.quota import Governor
 from syncline.store.db import Database
 
@@ -28,11 +29,11 @@ def read_facts(headers: dict[str, str]) -> QuotaFacts:
     )
 
 
-async def call_until(governor: Governor, port: int, end: float) -> int:
+async def call_until(governor: Governor, port: int, end: float, lane: Lane = "incremental") -> int:
     calls = 0
     async with Client.connect(port) as client:
         while time.monotonic() < end:
-            slot = await governor.acquire("burst")
+            slot = await governor.acquire("burst", lane=lane)
             assert slot is not None
             if time.monotonic() >= end:
                 slot.unsent()
@@ -47,7 +48,8 @@ async def call_until(governor: Governor, port: int, end: float) -> int:
 
 
 async def main() -> None:
-    url, port, window, guess, tasks, seconds, has_headers, forget_after = sys.argv[1:]
+    url, port, window, guess, tasks, seconds, has_headers, forget_after, lane_name = sys.argv[1:]
+    lane = LANES[[str(each) for each in LANES].index(lane_name)]
     quota = Quota("burst", int(guess), timedelta(seconds=float(window)), has_headers=has_headers == "yes")
     async with (
         Database.open(url, min_size=1, max_size=3) as db,
@@ -61,7 +63,8 @@ async def main() -> None:
     ):
         cpu, end = time.process_time(), time.monotonic() + float(seconds)
         print("ready", flush=True)
-        calls = sum(await asyncio.gather(*(call_until(governor, int(port), end) for _ in range(int(tasks)))))
+        calling = (call_until(governor, int(port), end, lane) for _ in range(int(tasks)))
+        calls = sum(await asyncio.gather(*calling))
         print(calls, round(time.process_time() - cpu, 3), flush=True)
 
 

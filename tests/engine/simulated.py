@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import UUID
 
+import httpx2
 import psycopg
 import pytest
 from psycopg import sql
@@ -22,8 +23,10 @@ from psycopg.rows import dict_row
 from syncline.clock import new_id, now
 from syncline.config import Settings
 from syncline.connectors.hubspot.connector import HubSpot
+from syncline.connectors.hubspot.objects import OBJECTS as OBJECTS_KNOWN
 from syncline.domain.sealing import Vault, new_key
 from syncline.engine.pull import READINGS, Order, pull
+from syncline.engine.push import Drained, drain
 from syncline.engine.remotes import Credentials, Remote, Remotes, seal_credentials
 from syncline.engine.write import Target
 from syncline.simulators.hubspot import Settings as Simulated
@@ -96,7 +99,7 @@ class Mirror:
         async with self.db.transaction(tenant_id=self.tenant_id) as conn:
             connection = await connections.get(conn, self.connection_id, tenant_id=self.tenant_id)
         remote = self.remotes.open(
-            connection, spends_reserve=True, give_up_after_seconds=self.give_up_after_seconds
+            connection, lane="person", give_up_after_seconds=self.give_up_after_seconds
         )
         if not self.capabilities:
             return remote
@@ -128,6 +131,58 @@ class Mirror:
     async def sync(self, *objects: str, full: bool = False) -> dict[str, Run]:
         """Pull objects one after another, all with their associations and history when none is named."""
         return {name: await self.pull(name, full=full) for name in objects or (*OBJECTS, *READINGS)}
+
+    async def allow(
+        self, object_name: str, *scopes: str, fields: Sequence[str] = ("",), kind: str | None = None
+    ) -> None:
+        """Let an object's fields be written, all unless some are named, and what `scopes` name besides."""
+        record_type = kind or next(each.record_type for each in OBJECTS_KNOWN if each.name == object_name)
+        wanted = [("field", each) for each in fields] + [(scope, "") for scope in scopes]
+        for scope, field_name in wanted:
+            await self.execute(
+                "insert into sync.writing (tenant_id, connection_id, object, record_type, scope, field,"
+                " allowed_at, allowed_by) values (%(tenant_id)s, %(connection_id)s, %(object)s, %(kind)s,"
+                " %(scope)s, %(field)s, now(), 'test')",
+                connection_id=self.connection_id,
+                object=object_name,
+                kind=record_type,
+                scope=scope,
+                field=field_name,
+            )
+        await self.execute(
+            "update sync.connections set writes_enabled = true"
+            " where tenant_id = %(tenant_id)s and id = %(connection_id)s",
+            connection_id=self.connection_id,
+        )
+
+    async def make_unique(self, *objects: str) -> None:
+        """Give objects the property that creates are made unique by, as a person would."""
+        connector = (await self.open()).connector
+        for name in objects:
+            wanted = connector.external_id_property(name)
+            assert wanted is not None
+            await connector.apply_properties(name, [wanted])
+
+    async def push(self) -> Drained:
+        """Send what is due."""
+        return await drain(self.db, await self.open(), self.settings)
+
+    async def fail_next(self, kinds: Sequence[str]) -> None:
+        """Let the next requests go wrong, each in the way named, and none that was to before."""
+        async with httpx2.AsyncClient(verify=False) as client:  # the certificates take 30 ms to load
+            body = {"kinds": list(kinds), "replace": True}
+            answer = await client.post(f"{self.url}/_simulator/faults", json=body)
+            answer.raise_for_status()
+
+    async def settle(self) -> None:
+        """Send until nothing waits any more, as a worker does; what is parked stays."""
+        for _ in range(20):
+            await self.execute("update sync.queue set not_before = queued_at where tenant_id = %(tenant_id)s")
+            await self.push()
+            rows = await self.select("select 1 from sync.queue where state = 'pending'")
+            if not rows:
+                return
+        raise AssertionError("The queue does not become empty.")
 
     async def select(self, query: LiteralString | sql.Composed, **values: Any) -> list[dict[str, Any]]:
         async with self.db.transaction(tenant_id=self.tenant_id) as conn:

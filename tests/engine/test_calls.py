@@ -135,7 +135,7 @@ async def test_the_reserve_of_the_day_is_spent_only_by_who_may(db: Database) -> 
             await backfill.send(GET)
         assert caught.value.daily
         assert backfill.counts.calls == 10
-        person = Calls(Script(), governor, FixedToken(Token("t")), spends_reserve=True)
+        person = Calls(Script(), governor, FixedToken(Token("t")), lane="person")
         with pytest.raises(RateLimited):
             await person.send(GET)
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 DRIVER = Path(__file__).with_name("pull_process.py")
 
 
-async def start(mirror: Mirror, url: str, key: str, chunk_rows: int) -> asyncio.subprocess.Process:
+async def start(mirror: Mirror, url: str, key: str, chunk_rows: int, mode: str) -> asyncio.subprocess.Process:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(DRIVER),
@@ -36,6 +36,7 @@ async def start(mirror: Mirror, url: str, key: str, chunk_rows: int) -> asyncio.
         "connection": str(mirror.connection_id),
         "object": "contacts",
         "chunk_rows": chunk_rows,
+        "mode": mode,
     }
     assert process.stdin is not None
     process.stdin.write(json.dumps(asked).encode())
@@ -44,9 +45,17 @@ async def start(mirror: Mirror, url: str, key: str, chunk_rows: int) -> asyncio.
 
 
 async def kill_often(
-    mirror: Mirror, url: str, key: str, rng: Random, *, kills: int, pages: int, chunk_rows: int
+    mirror: Mirror,
+    url: str,
+    key: str,
+    rng: Random,
+    *,
+    kills: int,
+    pages: int,
+    chunk_rows: int,
+    mode: str = "pull",
 ) -> int:
-    """Let processes pull until one gets through, killing the first ones at random moments."""
+    """Let processes pull, or reconcile, until one gets through, killing the first ones at random moments."""
     answered, killed = asyncio.Event(), 0
     left = 0
 
@@ -60,7 +69,7 @@ async def kill_often(
     while True:
         answered.clear()
         left = rng.randrange(1, pages) if killed < kills else sys.maxsize
-        process = await start(mirror, url, key, chunk_rows)
+        process = await start(mirror, url, key, chunk_rows, mode)
         ending = asyncio.create_task(process.wait())
         told = asyncio.create_task(answered.wait())
         await asyncio.wait({ending, told}, return_when=asyncio.FIRST_COMPLETED)

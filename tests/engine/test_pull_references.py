@@ -86,7 +86,8 @@ async def test_an_edit_made_while_an_owner_was_unknown_is_kept(
     db: Database, settings: Settings, tenant_id: UUID
 ):
     world = world_of(owners=1, archived_owners=0)
-    contact = world.create("contacts", {"email": "n@x.example", "hubspot_owner_id": "900"})
+    long_ago = world.now_ms() - 60_000
+    contact = world.create("contacts", {"email": "n@x.example", "hubspot_owner_id": "900"}, now_ms=long_ago)
     async with mirror_of(world, db, settings, tenant_id) as mirror:
         await mirror.pull("contacts")
         await mirror.execute(

@@ -14,6 +14,7 @@ from limited_server import Client, LimitedServer
 from quota_process import call_until, read_facts
 
 from syncline.connectors.base import Quota, QuotaFacts
+from syncline.engine.lanes import Lane
 from syncline.engine.quota import Governor, Governors, Slot, usage
 from syncline.errors import RateLimited
 from syncline.store.db import Database
@@ -35,8 +36,8 @@ def govern(db: Database, *quotas: Quota, forget_after_seconds: float = 120.0) ->
     )
 
 
-async def acquire(governor: Governor, bucket: str = "burst", *, spends_reserve: bool = False) -> Slot:
-    slot = await governor.acquire(bucket, spends_reserve=spends_reserve)
+async def acquire(governor: Governor, bucket: str = "burst", *, lane: Lane = "incremental") -> Slot:
+    slot = await governor.acquire(bucket, lane=lane)
     assert slot is not None
     return slot
 
@@ -59,12 +60,13 @@ async def start_process(
     has_headers: bool = False,
     tasks: int = 10,
     forget_after: float = 120.0,
+    lane: Lane = "incremental",
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         str(Path(__file__).with_name("quota_process.py")),
         *(url, str(server.port), str(server.window), str(guess), str(tasks), str(seconds)),
-        *("yes" if has_headers else "no", str(forget_after)),
+        *("yes" if has_headers else "no", str(forget_after), lane),
         stdout=asyncio.subprocess.PIPE,
     )
 
@@ -233,7 +235,7 @@ async def test_the_last_tenth_of_the_day_is_kept_for_other_tools(db: Database) -
         with pytest.raises(RateLimited) as caught:
             await acquire(governor)
         assert caught.value.daily
-        (await acquire(governor, spends_reserve=True)).passed()
+        (await acquire(governor, lane="person")).passed()
     (state,) = await usage(db, "test", "a")
     assert (state.day_limit, state.day_used) == (50, 47)
     assert state.day_forecast >= 47
@@ -269,7 +271,7 @@ async def test_a_refusal_for_the_day_stops_everybody(db: Database) -> None:
         (await acquire(governor)).refused(None, daily=True)
         async with asyncio.timeout(5):
             with pytest.raises(RateLimited) as caught:
-                await acquire(governor, spends_reserve=True)
+                await acquire(governor, lane="person")
     assert caught.value.daily
 
 

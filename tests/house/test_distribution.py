@@ -17,7 +17,9 @@ from sources import PACKAGE
 MIGRATIONS = sorted((PACKAGE / "store" / "migrations" / "versions").glob("*.sql"))
 STORE = sorted((PACKAGE / "store").glob("*.py"))
 #: Tables on one node only, for which it does not matter: PgQueuer's, quotas, workers; and staging.
-LOCAL = re.compile(r"\b(jobs\.|sync\.quota|sync\.workers|pull_\w+|removal_\w+)", re.IGNORECASE)
+LOCAL = re.compile(
+    r"\b(jobs\.|sync\.quota|sync\.workers|sync\.refused_webhooks|pull_\w+|removal_\w+)", re.IGNORECASE
+)
 VOLATILE = re.compile(
     r"\b(now|clock_timestamp|statement_timestamp|random|gen_random_uuid|nextval|timeofday)\s*\("
     r"|\bcurrent_(timestamp|date|time)\b",

@@ -17,7 +17,7 @@ from psycopg import sql
 import syncline.store
 from syncline.domain.records import RECORD_TYPES
 from syncline.engine.associate import REFERENCES
-from syncline.store import associations, payloads, records, removal
+from syncline.store import associations, finding, payloads, records, remapping, removal, standing, ties, undo
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -44,12 +44,13 @@ SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
     "far_id": (sql.Identifier("to_id"),),
     "type": (sql.SQL("a.type"),),
 }
+_RAW = sql.Identifier("raw", "hubspot_contacts")
 #: Statements about the server itself, or about tables that belong to no tenant.
 WITHOUT_TENANT = re.compile(
     r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|"
     r"sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
     r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_"
-    r"|from removal_doomed group",
+    r"|from removal_doomed group|sync\.refused_webhooks|sync\.find_receivers|sync\.waiting_inboxes",
     re.IGNORECASE,
 )
 
@@ -69,8 +70,21 @@ def _composed() -> Iterator[tuple[str, sql.Composable]]:
     for kind in RECORD_TYPES.values():
         yield f"records.lock_linked[{kind.name}]", records.lock_linked(kind)
         yield f"records.count_of[{kind.name}]", records.count_of(kind)
+        yield f"undo.write_rows[{kind.name}]", undo.write_rows(kind, ["archived_at", "custom_fields"])
+        yield f"undo.insert_row[{kind.name}]", undo.insert_row(kind, ["created_at", "custom_fields"])
+        yield f"standing.find_standing[{kind.name}]", standing.find_standing(kind)
+        yield f"standing.find_lost[{kind.name}]", standing.find_lost(kind)
+        yield f"standing.count_of_linked[{kind.name}]", standing.count_of_linked(kind)
+        yield f"standing.find_unarchived[{kind.name}]", standing.find_unarchived(kind, _RAW)
+        yield f"standing.find_unmirrored[{kind.name}]", standing.find_unmirrored(kind, _RAW)
+        yield f"records.find_unlinked_by_id[{kind.name}]", records.find_unlinked_by_id(kind)
+        yield f"remapping.find_linked[{kind.name}]", remapping.find_linked(kind)
         if kind.identity is not None:
             yield f"records.find_by_identity[{kind.name}]", records.find_by_identity(kind)
+    for reference in REFERENCES.values():
+        kind, column = RECORD_TYPES[reference.child_type], reference.column
+        yield f"ties.list_ties_of[{kind.name}.{column}]", ties.list_ties_of(kind, column)
+    yield "finding.find_by_id", finding.find_by_id()
     for reference, child_is_from in product(REFERENCES.values(), (True, False)):
         yield (
             f"associations.set_reference[{reference.child_type}.{reference.column}]",

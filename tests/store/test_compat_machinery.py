@@ -97,7 +97,7 @@ async def test_the_queue_says_what_waits_and_records_say_it_too(
     )
     rows = [
         queue_row(tenant_id, update.id, "pending"),
-        queue_row(tenant_id, create.id, "claimed"),
+        queue_row(tenant_id, create.id, "held"),
         queue_row(tenant_id, gone.id, "pending"),
         queue_row(tenant_id, refused.id, "parked"),
     ]
@@ -135,7 +135,7 @@ async def test_the_queue_says_what_waits_and_records_say_it_too(
         )
         for c, operation, status, error in (
             (update, "update", "pending", None),
-            (create, "create", "in_progress", None),
+            (create, "create", "pending", None),
             (gone, "delete", "pending", None),
             (refused, "update", "failed", "phone is not valid"),
         )

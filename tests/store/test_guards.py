@@ -14,7 +14,8 @@ from syncline.store.urls import DatabaseUrls
 pytestmark = pytest.mark.anyio
 
 SCHEMAS = ["app", "compat", "crm", "jobs", "raw", "sync"]
-#: Tables that belong to no tenant, as the design allows: accounts' quotas, workers, the queue, Alembic's.
+#: Tables that belong to no tenant, as the design allows: accounts' quotas, workers, what was refused at the
+#: door, the queue, Alembic's.
 OF_NO_TENANT = {
     "app.alembic_version",
     "jobs.pgqueuer",
@@ -25,6 +26,8 @@ OF_NO_TENANT = {
     "sync.quota_buckets",
     "sync.quota_days",
     "sync.quota_holders",
+    "sync.quota_marks",
+    "sync.refused_webhooks",
     "sync.workers",
 }
 #: What runs with its owner's rights, and whom it serves.
@@ -34,8 +37,13 @@ DEFINERS = {
     "compat.trigger_hubspot_sync(text)": {APP, READER},
     "crm.capture_change()": set[str](),
     "crm.ensure_change_log_partitions(date,integer)": {APP},
+    "crm.stamp_change()": set[str](),
     "raw.add_object(text,text)": {APP},
+    "sync.due_pushes(timestamp with time zone)": {APP},
     "sync.due_tenants(timestamp with time zone)": {APP},
+    "sync.enqueue_push(uuid,text,uuid,text[],boolean,boolean,uuid,timestamp with time zone)": set[str](),
+    "sync.find_receivers(text,text,text,text)": {APP},
+    "sync.waiting_inboxes()": {APP},
 }
 #: They tell and change nothing that a setting of one's own session does not.
 FOR_EVERYBODY = {"app.current_tenant()", "app.in_bulk()", "app.set_tenant(uuid)"}

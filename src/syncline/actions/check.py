@@ -54,7 +54,7 @@ async def check_connections(hub: Hub, names: Sequence[str] = ()) -> list[Checked
 async def check_connection(hub: Hub, remotes: Remotes, connection: Connection) -> Checked:
     """Try one connection. What goes wrong is in the answer; a person waits, so it gives up soon."""
     try:
-        remote = remotes.open(connection, spends_reserve=True, give_up_after_seconds=PATIENCE_SECONDS)
+        remote = remotes.open(connection, lane="person", give_up_after_seconds=PATIENCE_SECONDS)
         account = await remote.connector.check()
         names = chosen_objects(connection, get_platform(connection.platform))
         objects = await probe_objects(remote.connector, names)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from syncline.actions.hub import Hub
 from syncline.actions.probe import (
     PATIENCE_SECONDS,
@@ -24,15 +26,13 @@ from syncline.actions.schedules import put_default_schedules
 from syncline.clock import new_id, now
 from syncline.connectors.base import OAuth, Platform, Token
 from syncline.connectors.registry import get_platform, open_http
+from syncline.domain.sealing import Vault
 from syncline.engine.calls import Calls, FixedToken
-from syncline.engine.remotes import Credentials, seal_credentials
-from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing
+from syncline.engine.remotes import OBJECTS_SETTING, Credentials, open_credentials, seal_credentials
+from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing, SettingInvalid, TokenRejected
 from syncline.store import connections
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
-
-#: In a connection's settings: the objects it reads, where a person chose some; separated by commas.
-OBJECTS_SETTING = "objects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ async def _connect(hub: Hub, wish: Wish, credentials: Credentials) -> Connected:
     names = list(wish.objects) or (chosen_objects(existing, platform) if existing else _all_of(platform))
     found = await _probe(hub, platform, base_url, credentials.token, names)
     _require_same_account(existing, wish, found)
+    if existing is not None:
+        credentials = _keep_secret(vault, existing, credentials)
     sealed = seal_credentials(vault, credentials)
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         if existing is None:
@@ -125,13 +127,24 @@ async def _connect(hub: Hub, wish: Wish, credentials: Credentials) -> Connected:
     return Connected(connection, existing is not None, found)
 
 
+def _keep_secret(vault: Vault, existing: Connection, credentials: Credentials) -> Credentials:
+    """Keep what the CRM signs its webhooks with: it is no part of the token."""
+    try:
+        before = open_credentials(vault, existing.credentials)
+    except (SettingInvalid, TokenRejected):  # sealed with a key that is lost: connecting again mends that
+        return credentials
+    return msgspec.structs.replace(credentials, webhook_secret=before.webhook_secret)
+
+
 async def _probe(hub: Hub, platform: Platform, base_url: str, token: Token, names: Sequence[str]) -> Found:
     """Try the token on everything it will be used for. Raises what stands in the way."""
     async with open_http(platform, base_url) as http:
         account = await platform.make(send_ungoverned(hub.db, platform, http, token), {}).check()
         async with govern(hub.db, platform, account.account_id) as governor:
             await count_ungoverned(governor, platform)
-            send = Calls(http, governor, FixedToken(token), give_up_after_seconds=PATIENCE_SECONDS).send
+            send = Calls(
+                http, governor, FixedToken(token), lane="person", give_up_after_seconds=PATIENCE_SECONDS
+            ).send
             objects = await probe_objects(platform.make(send, {}), names)
     _require_access(objects)
     return Found(account, objects)

@@ -50,7 +50,7 @@ def govern(db: Database, platform: Platform, account_id: str) -> Governor:
 
 async def count_ungoverned(governor: Governor, platform: Platform) -> None:
     """Count the call that told whose account it is: it took from the account's quota like any other."""
-    slot = await governor.acquire(platform.capabilities.quotas[0].bucket)
+    slot = await governor.acquire(platform.capabilities.quotas[0].bucket, lane="person")
     if slot is not None:
         slot.passed()
 

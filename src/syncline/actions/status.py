@@ -16,12 +16,26 @@ from syncline.connectors.registry import get_platform
 from syncline.engine.cron import next_after
 from syncline.engine.quota import usage
 from syncline.engine.readings import ASSOCIATIONS, HISTORY, READINGS
+from syncline.engine.reconcile import MODE as RECONCILE
 from syncline.engine.write import lease_purpose
 from syncline.errors import SettingInvalid, SynclineError
-from syncline.store import health, jobs, parked, payloads, runs, schedules, workers
+from syncline.store import (
+    allowances,
+    conflicts,
+    health,
+    jobs,
+    parked,
+    payloads,
+    runs,
+    schedules,
+    waiting,
+    workers,
+    writing,
+)
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
 from syncline.store.jobs import QueueDepth
+from syncline.store.keys import ConnectionKeys
 from syncline.store.quota import Usage
 from syncline.store.runs import Run
 from syncline.store.schedules import Schedule
@@ -59,10 +73,28 @@ class ObjectStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class WritingStatus:
+    """What goes from here to one CRM."""
+
+    #: Objects of which something may be written; none where the connection is only read.
+    objects: list[str]
+    #: Why nothing is sent now, in a sentence; None while it is.
+    stopped: str | None
+    #: Records that wait to be sent, wait for a person by a brake, and were refused.
+    pending: int
+    held: int
+    parked: int
+    #: Since when the first of those to be sent waits.
+    oldest_at: datetime | None
+    open_conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionStatus:
     connection: Connection
     objects: list[ObjectStatus]
     quota: list[Usage]
+    writing: WritingStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +143,42 @@ async def read_status(hub: Hub, *, ask_source: bool = False) -> Status:
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         known = await _look(conn, hub, at)
         objects = {each.id: await _objects(conn, each, known, there) for each in found}
+        writes = {each.id: await _writing(conn, each) for each in found}
     return Status(
         at,
         hub.tenant.slug,
         depth,
         [
             ConnectionStatus(
-                each, objects[each.id], await usage(hub.db, each.platform, each.account_id or "")
+                each,
+                objects[each.id],
+                await usage(hub.db, each.platform, each.account_id or ""),
+                writes[each.id],
             )
             for each in found
         ],
         [WorkerStatus(each, is_alive(each, at)) for each in served_by],
+    )
+
+
+async def _writing(conn: Conn, connection: Connection) -> WritingStatus:
+    tenant_id = connection.tenant_id
+    keys: ConnectionKeys = {"tenant_id": tenant_id, "connection_id": connection.id}
+    allowed = sorted({each.object for each in await writing.list_permissions(conn, **keys)})
+    wanted = waiting.Filter(connection_id=connection.id)
+    counts = {each.state: each for each in await waiting.list_counts(conn, wanted, tenant_id=tenant_id)}
+    opened = await conflicts.count_open(
+        conn, conflicts.Filter(connection_id=connection.id), tenant_id=tenant_id
+    )
+    pending = counts.get("pending")
+    return WritingStatus(
+        objects=allowed,
+        stopped=await allowances.find_stop(conn, **keys) if allowed else None,
+        pending=0 if pending is None else pending.count,
+        held=counts["held"].count if "held" in counts else 0,
+        parked=counts["parked"].count if "parked" in counts else 0,
+        oldest_at=None if pending is None else pending.oldest_at,
+        open_conflicts=sum(each.count for each in opened),
     )
 
 
@@ -151,7 +208,7 @@ async def _look(conn: Conn, hub: Hub, at: datetime) -> _Known:
         at,
         {(each.connection_id, each.object): each for each in latest},
         await health.list_successes(conn, tenant_id=tenant_id),
-        {(each.connection_id, each.object): each for each in planned},
+        {(each.connection_id, each.object): each for each in planned if each.mode != RECONCILE},
         {(each.connection_id, each.object): each.count for each in counts},
         await health.list_held(conn, tenant_id=tenant_id),
         hub.tenant.time_zone,
@@ -260,7 +317,7 @@ async def _count_there(hub: Hub, found: list[Connection]) -> dict[tuple[UUID, st
 
         async def count(connection: Connection, name: str) -> None:
             try:
-                remote = remotes.open(connection, spends_reserve=True, give_up_after_seconds=PATIENCE_SECONDS)
+                remote = remotes.open(connection, lane="person", give_up_after_seconds=PATIENCE_SECONDS)
                 counts[connection.id, name] = await count_source(remote.connector, name)
             except SynclineError:
                 counts[connection.id, name] = None

@@ -184,7 +184,7 @@ class _Sync:
         )
         told = False
         while True:
-            remote = self._remotes.open(connection, spends_reserve=True)
+            remote = self._remotes.open(connection, lane="person")
             try:
                 return await pull(self._hub.db, remote, order, self._hub.settings)
             except Busy:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
 
 from syncline.actions.hub import Hub
+from syncline.actions.schedules import schedule_reconciles
 from syncline.clock import now
 from syncline.config import Settings
+from syncline.engine.inbox import serve_inbox
 from syncline.engine.pull import Order, pull
+from syncline.engine.push import serve_push
+from syncline.engine.reconcile import MODE as RECONCILE
+from syncline.engine.reconcile import is_read, reconcile
 from syncline.engine.remotes import Remotes
 from syncline.engine.work import RunJob, work
 from syncline.errors import RetryLater
@@ -25,19 +31,32 @@ _PARTITIONS_EVERY = timedelta(hours=6)
 _PARTITIONS_AGAIN = timedelta(minutes=1)
 
 
-async def run_worker(hub: Hub, *, concurrency: int = 4, stop: asyncio.Event | None = None) -> None:
+async def run_worker(
+    hub: Hub,
+    *,
+    concurrency: int = 4,
+    stop: asyncio.Event | None = None,
+    bell: asyncio.Event | None = None,
+) -> None:
     """Serve all tenants until SIGTERM, SIGINT or `stop`. Any number of workers may serve one database.
 
-    Beside the jobs it keeps the change log's partitions ahead of the calendar.
+    Beside the jobs it works off the inboxes of webhooks, where `bell` tells of new ones at once, sends what
+    differs here to CRMs that may be written to, and keeps the change log's partitions ahead of the calendar.
     """
+    stop = stop or asyncio.Event()
+    with suppress(RetryLater):  # the next start makes up for it
+        await schedule_reconciles(hub.db)
     async with hub.remotes() as remotes:
         runner = Runner(hub.db, remotes, hub.settings)
         partitioning = asyncio.create_task(_keep_partitions(hub.db))
+        inboxes = asyncio.create_task(serve_inbox(hub.db, remotes, hub.settings, stop=stop, bell=bell))
+        pushing = asyncio.create_task(serve_push(hub.db, remotes, hub.settings, stop))
         try:
             await work(hub.db, hub.settings, runner.run, concurrency=concurrency, stop=stop)
         finally:
+            stop.set()
             partitioning.cancel()
-            await asyncio.wait([partitioning])
+            await asyncio.wait([partitioning, inboxes, pushing])
 
 
 class Runner:
@@ -51,14 +70,15 @@ class Runner:
     async def run(self, job: RunJob) -> None:
         """Do a job. When the worker is to stop, it ends behind a committed chunk, to be done again.
 
-        Raises `RetryLater` then, `Busy` while another is at it, and what `pull` raises.
+        Raises `RetryLater` then, `Busy` while another is at it, and what `pull` and `reconcile` raise.
         """
         requested_by = "schedule"
         async with self._db.transaction(tenant_id=job.tenant_id) as conn:
             connection = await connections.get(conn, job.connection_id, tenant_id=job.tenant_id)
             if job.run_id is not None:
                 requested_by = (await runs.get(conn, job.run_id, tenant_id=job.tenant_id)).requested_by
-        remote = self._remotes.open(connection, spends_reserve=job.run_id is not None)
+        # Whoever asked for a run waits for it. One that reads everything goes on in the lane for that.
+        remote = self._remotes.open(connection, lane="incremental" if job.run_id is None else "person")
         order = Order(
             job.object_name,
             full=job.mode == _FULL,
@@ -66,7 +86,11 @@ class Runner:
             run_id=job.run_id,
             stop=job.stop,
         )
-        await pull(self._db, remote, order, self._settings)
+        if job.mode != RECONCILE:
+            await pull(self._db, remote, order, self._settings)
+        elif job.run_id is not None or await is_read(self._db, remote, job.object_name):
+            # A schedule may come round before the first load has ended: then there is nothing to compare.
+            await reconcile(self._db, remote, order, self._settings)
 
 
 async def _keep_partitions(db: Database) -> None:

@@ -8,12 +8,21 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from syncline.actions.readiness import Unready
+from syncline.api.problems import PROBLEM
+from syncline.api.webhooks import add_routes
+from syncline.engine.webhooks import Intake
 
-_PROBLEM = "application/problem+json"
 
+def make_app(
+    list_unready: Callable[[], Awaitable[list[Unready]]],
+    *,
+    intake: Intake | None = None,
+    public_url: str | None = None,
+) -> FastAPI:
+    """Return the application; `list_unready` is asked at every look at /readyz.
 
-def make_app(list_unready: Callable[[], Awaitable[list[Unready]]]) -> FastAPI:
-    """Return the application; `list_unready` is asked at every look at /readyz."""
+    Webhooks go to `intake`; `public_url` is how CRMs reach us, None takes each address as it was called.
+    """
     app = FastAPI(title="Syncline", docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json")
 
     @app.get("/healthz", include_in_schema=False)
@@ -26,6 +35,8 @@ def make_app(list_unready: Callable[[], Awaitable[list[Unready]]]) -> FastAPI:
         reasons = await list_unready()
         return _unready(reasons) if reasons else PlainTextResponse("ready\n")
 
+    if intake is not None:
+        add_routes(app, intake, public_url)
     return app
 
 
@@ -40,6 +51,6 @@ def _unready(reasons: list[Unready]) -> JSONResponse:
             "reasons": [{"code": reason.code, "detail": reason.detail} for reason in reasons],
         },
         status_code=503,
-        media_type=_PROBLEM,
+        media_type=PROBLEM,
         headers={"retry-after": "5"},
     )

@@ -14,6 +14,7 @@ from syncline.actions.hub import Hub
 from syncline.actions.readiness import list_unready
 from syncline.actions.work import run_worker
 from syncline.api.app import make_app
+from syncline.engine.webhooks import Intake
 from syncline.errors import Invalid
 
 _log = structlog.get_logger(__name__)
@@ -29,27 +30,36 @@ class _Server(uvicorn.Server):
 
 async def serve(hub: Hub, *, host: str, port: int, concurrency: int = 4) -> None:
     """Serve until SIGTERM or SIGINT. Raises `Invalid` when the address cannot be listened on."""
+    vault = hub.vault()
     listener = _listen(host, port)
-    server = _Server(
-        uvicorn.Config(
-            make_app(lambda: list_unready(hub)),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
+    bell = asyncio.Event()
+    async with Intake(hub.db, vault, ring=bell.set) as intake:
+        server = _Server(_configure(hub, intake))
+        _log.info("listening", host=host, port=listener.getsockname()[1])
+        stop = asyncio.Event()
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving.add_done_callback(lambda _: stop.set())
+        try:
+            await run_worker(hub, concurrency=concurrency, stop=stop, bell=bell)
+        finally:
+            server.should_exit = True
+            await serving
+            listener.close()
+
+
+def _configure(hub: Hub, intake: Intake) -> uvicorn.Config:
+    settings = hub.settings
+    return uvicorn.Config(
+        make_app(lambda: list_unready(hub), intake=intake, public_url=settings.public_url),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+        # Whoever is not named could otherwise say of anybody that it was he who called.
+        proxy_headers=settings.trusted_proxies is not None,
+        forwarded_allow_ips=settings.trusted_proxies,
     )
-    _log.info("listening", host=host, port=listener.getsockname()[1])
-    stop = asyncio.Event()
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    serving.add_done_callback(lambda _: stop.set())
-    try:
-        await run_worker(hub, concurrency=concurrency, stop=stop)
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

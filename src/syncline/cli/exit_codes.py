@@ -41,6 +41,7 @@ EXIT_CODES: dict[type[SynclineError], int] = {
     errors.NotFound: CALLER,
     errors.AlreadyExists: CALLER,
     errors.Invalid: CALLER,
+    errors.Forged: CALLER,
     errors.Busy: LATER,
 }
 

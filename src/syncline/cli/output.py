@@ -15,6 +15,8 @@ from rich.text import Text
 
 #: Wide enough that nothing is cut off where nobody reads it on a screen.
 _FILE_WIDTH = 200
+#: Numbers as numbers, exactly.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def open_console(*, errors: bool = False) -> Console:
@@ -26,7 +28,7 @@ def open_console(*, errors: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Write one JSON document to standard output, alone."""
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    text = msgspec.json.format(_encode(value), indent=2)
     sys.stdout.buffer.write(text + b"\n")
     sys.stdout.buffer.flush()
 
@@ -69,3 +71,12 @@ def show_duration(duration: timedelta) -> str:
     if seconds < 172_800:
         return f"{seconds / 3600:.0f} h"
     return f"{seconds / 86_400:.0f} d"
+
+
+def show_value(value: Any, width: int = 60) -> str:
+    """Show a value of a record in one line, shortened; nothing is a dash."""
+    if value is None or value == "":
+        return "-"
+    text = value if isinstance(value, str) else _encode(value).decode()
+    text = " ".join(text.split())
+    return text if len(text) <= width else text[: width - 1] + "\u2026"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,14 @@ from rich.live import Live
 from rich.text import Text
 
 from syncline.actions.hub import DEFAULT_TENANT, Hub, open_hub
-from syncline.actions.status import NO_LIMIT, ConnectionStatus, ObjectStatus, Status, read_status
+from syncline.actions.status import (
+    NO_LIMIT,
+    ConnectionStatus,
+    ObjectStatus,
+    Status,
+    WritingStatus,
+    read_status,
+)
 from syncline.cli.options import AsJson, Tenant
 from syncline.cli.output import (
     add_row,
@@ -122,15 +130,45 @@ def _render_connection(each: ConnectionStatus, status: Status) -> list[Renderabl
     parts += [Text(f"{one.object}: {one.problem}", "red") for one in each.objects if one.problem]
     for used in each.quota:
         if used.bucket == used.budget:
-            parts.append(Text(f"quota {used.bucket}: {_quota(used)}"))
+            parts.append(Text(f"quota {used.bucket}: {show_quota(used, status.at)}"))
+    parts.append(_writing(each.writing, status.at))
     return parts
 
 
-def _quota(used: Usage) -> str:
+def _writing(found: WritingStatus, at: datetime) -> Text:
+    """Say in a line what goes to the CRM, and what waits for a person."""
+    if not found.objects:
+        return Text("writing: not allowed, it is only read")
+    line = Text(f"writing: {', '.join(found.objects)}; {found.pending:,} waiting")
+    if found.oldest_at is not None:
+        line.append(f" since {show_ago(found.oldest_at, at)}")
+    if found.stopped is not None:
+        line.append(f"; {found.stopped}", "yellow")
+    for count, word, command in (
+        (found.held, "held", "queue list"),
+        (found.parked, "refused", "queue list"),
+        (found.open_conflicts, "in conflict", "conflicts list"),
+    ):
+        if count:
+            line.append(f"; {count:,} {word} (syncline {command})", "red")
+    return line
+
+
+def show_quota(used: Usage, at: datetime) -> str:
+    """Say how much of the burst and of the day is used, and how long the day's budget lasts at this pace."""
     window = f"{used.used} of {used.limit} per {used.window_ms / 1000:g} s"
     burst = window if used.limit and used.limit < NO_LIMIT else f"{used.used} in use, no limit"
     limited = used.day_limit is not None and used.day_limit < NO_LIMIT
-    return f"{burst}; {used.day_used:,}{f' of {used.day_limit:,}' if limited else ''} today"
+    today = f"{burst}; today {used.day_used:,}"
+    if not limited:
+        return today
+    today += f" of {used.day_limit:,}"
+    enough_until = used.day_enough_until
+    if enough_until is None:
+        return f"{today}, at this pace {used.day_forecast:,} by {used.day_ends_at.astimezone(UTC):%H:%M} UTC"
+    if enough_until <= at:
+        return f"{today}, used up but for what is kept for other tools"
+    return f"{today}, at this pace enough until {enough_until.astimezone(UTC):%H:%M} UTC"
 
 
 def _next(one: ObjectStatus, status: Status) -> str:

@@ -14,7 +14,18 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from syncline.connectors.records import RemoteRecord
+from syncline.connectors.webhooks import Webhooks
+from syncline.connectors.writes import (
+    PropertyPlan,
+    PropertySet,
+    RemoteLink,
+    RemoteWrite,
+    WantedProperty,
+    WriteOutcome,
+)
 from syncline.domain.mapping import ObjectMap
+from syncline.domain.mapping_check import PropertyKind
 from syncline.errors import SynclineError
 
 
@@ -72,26 +83,6 @@ class Quota:
     #: True when the CRM's answers carry headers that state this limit.
     has_headers: bool = True
     daily_limit: int | None = None
-
-
-class RemoteRecord(msgspec.Struct, frozen=True, gc=False):
-    """One record as one CRM has it."""
-
-    remote_id: str
-    #: The payload to keep, as JSON text the database can store (no NUL, no lone surrogate), keys sorted,
-    #: so that equal content gives equal bytes whichever endpoint it came from.
-    payload: bytes
-    #: Property name to value as read. A property that was asked for and is empty is None;
-    #: one that was not read is absent.
-    properties: dict[str, Any]
-    #: Modified time at the CRM, milliseconds since 1970 UTC; None when the CRM gives none.
-    updated_ms: int | None = None
-    #: When it was archived there, milliseconds since 1970 UTC; None while it lives.
-    archived_ms: int | None = None
-    #: Ids that were merged into this record and now mean it.
-    merged_ids: tuple[str, ...] = ()
-    #: Why `payload` differs from what was received, with the original text: (reason, original JSON).
-    defect: tuple[str, str] | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -171,91 +162,6 @@ class Association:
     type: str
     category: str
     label: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteWrite:
-    """What one record shall hold at the CRM. Properties that are not named are left alone."""
-
-    #: Chosen by the caller, to find its outcome by; unique within a call.
-    key: str
-    #: The record to change; None makes one.
-    remote_id: str | None
-    #: Property → text as the CRM writes it; None empties it.
-    properties: Mapping[str, str | None]
-    #: For a record to be made: our own id of it. Where the CRM keeps it in a unique property, sending the
-    #: same write twice makes one record.
-    external_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteLink:
-    """One association to make or to take away. Without a type it is the CRM's plain one."""
-
-    #: Chosen by the caller, to find its outcome by.
-    key: str
-    from_id: str
-    to_id: str
-    type_id: int | None = None
-    category: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WriteOutcome:
-    """What became of one thing to be written."""
-
-    key: str
-    #: Id at the CRM of the record that was written or was to be; None for one that was not made.
-    remote_id: str | None = None
-    #: What the CRM answered: the properties written, as it keeps them, and those it always tells. It is
-    #: a partial reading, never the whole record.
-    record: RemoteRecord | None = None
-    #: True for a record made by this write, False for one that was there; None where that is not told.
-    created: bool | None = None
-    #: None when it was written. `ParkRecord`: refused for its content. `AlreadyExists`: something that must
-    #: be unique is taken. `NotFound`: the record is gone. `RetryLater`, `PauseConnection`: as when raised.
-    failure: SynclineError | None = None
-    #: True when it is known not to have been written; False with a failure means that it may have been.
-    unwritten: bool = False
-    #: The record that has what must be unique, where the CRM names it.
-    existing_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WantedProperty:
-    """A property that an account shall have."""
-
-    name: str
-    label: str
-    type: Literal["text", "number", "boolean", "time", "date", "choice"]
-    #: (name, label) of the group it is filed under.
-    group: tuple[str, str]
-    #: `choice` only: (value, label) in order.
-    choices: tuple[tuple[str, str], ...] = ()
-    #: No two records may have the same value.
-    unique: bool = False
-    description: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class PropertySet:
-    """Properties that are created together, when a person asks for it: object → properties."""
-
-    name: str
-    label: str
-    properties: Mapping[str, tuple[WantedProperty, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyPlan:
-    """How a wanted property stands to what the account has. What differs is never changed."""
-
-    wanted: WantedProperty
-    #: `create`: it is missing. `exists`: it is as wanted. `differs`: one of that name is something else.
-    #: Of `apply_properties` only: `created`, and `refused` by the CRM.
-    state: Literal["create", "exists", "differs", "created", "refused"]
-    #: What differs, or the CRM's words.
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,4 +427,10 @@ class Platform:
     read_quota: Callable[[Mapping[str, str]], QuotaFacts]
     #: Object → its default mapping.
     mapping: Mapping[str, ObjectMap]
+    #: (type, definition) of a property, as stored → what it holds, and its choices where it has some.
+    classify: Callable[[str, Mapping[str, Any]], tuple[PropertyKind, tuple[str, ...]]]
+    #: (object, payload as stored) → the record it is of. Raises `RecordUnreadable`.
+    recall: Callable[[str, bytes], RemoteRecord]
     oauth: OAuth | None = None
+    #: None where the CRM sends none.
+    webhooks: Webhooks | None = None

@@ -1,4 +1,4 @@
-"""What two sides agree on, and what a pull changes of ours by it.
+"""What two sides agree on, as a link keeps it, and what of it the change log tells.
 
 The base of a link holds a pair per field, [ours, theirs as read]; each side is compared with its own half,
 so that a CRM that normalises what we send, or a converter that changed, is no change of theirs. Where both
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from syncline.domain.mapping import MappedRecord
 from syncline.domain.records import RecordType
-from syncline.domain.values import Value
 
 #: Longer values are named in the change log, not copied into it.
 MAX_LOGGED_BYTES = 65_536
@@ -68,70 +66,9 @@ def agree_on_new(kind: RecordType, mapped: MappedRecord) -> tuple[str, str]:
     return encode(base), encode(changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What a remote record changes of an existing record of ours."""
-
-    #: The whole row as it shall be, by field of the record type.
-    values: dict[str, Value]
-    #: The pairs agreed on anew.
-    base: dict[str, list[Any]]
-    #: Field → [old, new].
-    changes: dict[str, Any]
-    #: True when a value that follows from others is another by now, such as a number read in a new country.
-    rederived: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.base and not self.rederived
-
-    @property
-    def action(self) -> str:
-        if "archived_at" in self.changes:
-            return "archived" if self.values.get("archived_at") is not None else "restored"
-        return "updated"
-
-
-def find_difference(
-    kind: RecordType,
-    row: Mapping[str, Any],
-    base: Mapping[str, list[Any]],
-    mapped: MappedRecord,
-    *,
-    theirs_is_newer: bool,
-) -> Difference:
-    """Compare a remote record with ours by what was agreed on.
-
-    A field that they did not change stays as it is here. One they changed is taken. One never agreed on
-    (absent from `base`) is adopted when equal, filled when one side is empty, and else the newer side's.
-    """
-    values: dict[str, Value] = {name: row.get(name) for name in kind.fields}
-    agreed: dict[str, list[Any]] = {}
-    changes: dict[str, Any] = {}
-    for name in kind.content:
-        if name not in mapped.values:
-            continue
-        value = mapped.values[name]
-        half = mapped.theirs.get(name, value)
-        if name in kind.long:
-            half = brief(half)
-        known = base.get(name)
-        if known is not None and known[-1] == half:
-            continue
-        ours = row.get(name)
-        keep = known is None and ours is not None and (value is None or not theirs_is_newer)
-        final = ours if keep else value
-        if final != ours:
-            changes[name] = _logged(ours, final)
-            values[name] = final
-        agreed[name] = pair(brief(final) if name in kind.long else final, half)
-    rederived = False
-    for name, sources in kind.derived.items():
-        # What follows from a value of ours that they do not have is not theirs to say.
-        if name in mapped.values and all(values[each] == mapped.values.get(each) for each in sources):
-            rederived |= values[name] != mapped.values[name]
-            values[name] = mapped.values[name]
-    return Difference(values, agreed, changes, rederived)
+def describe_changes(row: Mapping[str, Any], write: Mapping[str, Any]) -> dict[str, Any]:
+    """Return field → [old, new] as the change log keeps it, for values written over a row."""
+    return {name: _logged(row.get(name), value) for name, value in write.items()}
 
 
 def _logged(old: Any, new: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from dataclasses import field as default
 from typing import Any, Literal
@@ -11,16 +12,29 @@ from typing import Any, Literal
 import msgspec
 
 from syncline.domain.phones import to_e164
-from syncline.domain.records import INDEXED_TEXT, MAX_INDEXED_BYTES, RECORD_TYPES, RecordType
+from syncline.domain.records import INDEXED_TEXT, MAX_INDEXED_BYTES, RECORD_TYPES, FieldType, RecordType
 from syncline.domain.values import CONVERTERS, Unreadable, Value
 
 Convert = Literal["text", "number", "percent", "boolean", "time", "date", "owner", "choice"]
+Direction = Literal["both", "pull", "push"]
 
 _encode = msgspec.json.Encoder().encode
 #: Fields that change their meaning with a stage's facts, though no property changed.
 _PLACE = ("pipeline_id", "stage_id", "status", "probability")
 #: Fields of a deal that its stage or account fills in where its CRM has none.
 _FILLED = ("probability", "currency")
+#: In mappings: a deal's one close date, expected while it is open and real once it is closed.
+CLOSE_DATE = "close_date"
+#: Record type → fields that no property is mapped to, since they follow from what is mapped to another.
+FOLLOWING: Mapping[str, Mapping[str, str]] = {
+    "deal": {
+        "pipeline_id": "stage",
+        "stage_id": "stage",
+        "status": "stage",
+        "expected_close_date": CLOSE_DATE,
+        "closed_at": CLOSE_DATE,
+    }
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,8 @@ class FieldMap:
     property: str
     convert: Convert = "text"
     choices: Mapping[str, str | None] = default(default_factory=dict[str, str | None])
+    #: `pull`: only read from the CRM; `push`: only written to it.
+    direction: Direction = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +117,10 @@ class Mapper:
         self.record_type: RecordType = RECORD_TYPES[mapping.record_type]
         self._mapping = mapping
         self._lookups = lookups
-        # The region decides what a number means, though no property changes with it.
-        self._salt = f"{mapping.version}{lookups.region}".encode()
+        # A property means something else by another mapping. The region decides what a number means, though
+        # no property changes with it.
+        self._salt = _encode([_meaning_of(mapping), lookups.region])
+        self._mapped = frozenset(each.field for each in mapping.fields)
         self._readers: list[tuple[str, str, Callable[[Any], Value]]] = [
             (each.field, each.property, self._reader(each)) for each in mapping.fields
         ]
@@ -140,7 +158,7 @@ class Mapper:
                 del theirs[name]
                 resolved = False
         if self._derive is not None:
-            resolved = self._derive(values, self._lookups, problems) and resolved
+            resolved = self._derive(values, self._mapped, self._lookups, problems) and resolved
         if self._is_placed:
             for name in _FILLED:
                 if values.get(name) is not None and theirs.get(name, "") is None:
@@ -169,6 +187,21 @@ class Mapper:
         return owner
 
 
+def mappable(record_type: str) -> dict[str, FieldType]:
+    """Return the fields that a property may be mapped to, with the type of what they hold."""
+    kind = RECORD_TYPES[record_type]
+    without = {"archived_at", *FOLLOWING.get(record_type, ())}
+    found: dict[str, FieldType] = {name: kind.fields[name] for name in kind.content if name not in without}
+    if record_type == "deal":
+        found[CLOSE_DATE] = "time"
+    return found
+
+
+def _meaning_of(mapping: ObjectMap) -> list[Any]:
+    fields = [[each.field, each.property, each.convert, dict(each.choices)] for each in mapping.fields]
+    return [fields, dict(mapping.constants)]
+
+
 def _indexed_text(raw: Any) -> str:
     text = raw if isinstance(raw, str) else str(CONVERTERS["text"](raw))
     if len(text) * 4 > MAX_INDEXED_BYTES and len(text.encode()) > MAX_INDEXED_BYTES:
@@ -186,49 +219,58 @@ def _choice(choices: Mapping[str, str | None]) -> Callable[[Any], Value]:
     return read
 
 
-def _derive_phone(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
-    del problems
+def _derive_phone(
+    values: dict[str, Value], mapped: AbstractSet[str], lookups: Lookups, problems: dict[str, str]
+) -> bool:
+    del mapped, problems
     phone = values.get("phone")
     if "phone" in values:
         values["phone_e164"] = to_e164(phone, lookups.region) if isinstance(phone, str) else None
     return True
 
 
-def _derive_deal(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
+def _derive_deal(
+    values: dict[str, Value], mapped: AbstractSet[str], lookups: Lookups, problems: dict[str, str]
+) -> bool:
     """Place a deal: ids of pipeline and stage, status, and which of the two close dates it has.
 
-    The CRM keeps one close date: expected while the deal is open, real once it is closed.
+    The CRM keeps one close date: expected while the deal is open, real once it is closed. What is not mapped
+    is not filled in either.
     """
-    _derive_phone(values, lookups, problems)
-    if values.get("currency") is None:
+    _derive_phone(values, mapped, lookups, problems)
+    if "currency" in mapped and values.get("currency") is None:
         values["currency"] = lookups.currency
-    closes_at = values.pop("close_date", None)
+    closes_at = values.pop(CLOSE_DATE, None)
     stage = lookups.stages.get((str(values.get("pipeline")), str(values.get("stage"))))
     if stage is None:
-        values.update(pipeline_id=None, stage_id=None, status="open", closed_at=None)
-        values["expected_close_date"] = str(closes_at)[:10] if closes_at else None
+        values.update(pipeline_id=None, stage_id=None, status="open")
+        if CLOSE_DATE in mapped:
+            values.update(closed_at=None, expected_close_date=str(closes_at)[:10] if closes_at else None)
         if values.get("stage") is None:
             return True
         problems["stage"] = "a stage this connection does not list"
         return False
     values["pipeline_id"], values["stage_id"] = stage.pipeline_id, stage.stage_id
     values["status"] = "won" if stage.is_won else "lost" if stage.is_closed else "open"
-    values["closed_at"] = closes_at if stage.is_closed else None
-    values["expected_close_date"] = None if stage.is_closed or not closes_at else str(closes_at)[:10]
-    if values.get("probability") is None:
+    if CLOSE_DATE in mapped:
+        values["closed_at"] = closes_at if stage.is_closed else None
+        values["expected_close_date"] = None if stage.is_closed or not closes_at else str(closes_at)[:10]
+    if "probability" in mapped and values.get("probability") is None:
         values["probability"] = stage.probability
     return True
 
 
-def _derive_activity(values: dict[str, Value], lookups: Lookups, problems: dict[str, str]) -> bool:
+def _derive_activity(
+    values: dict[str, Value], mapped: AbstractSet[str], lookups: Lookups, problems: dict[str, str]
+) -> bool:
     """The other party's number: whom we called, or who called us."""
-    del problems
+    del mapped, problems
     number = values.get("from_number" if values.get("direction") == "inbound" else "to_number")
     values["phone_e164"] = to_e164(number, lookups.region) if isinstance(number, str) else None
     return True
 
 
-_DERIVE: Mapping[str, Callable[[dict[str, Value], Lookups, dict[str, str]], bool]] = {
+_DERIVE: Mapping[str, Callable[[dict[str, Value], AbstractSet[str], Lookups, dict[str, str]], bool]] = {
     "contact": _derive_phone,
     "company": _derive_phone,
     "deal": _derive_deal,

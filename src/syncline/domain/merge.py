@@ -94,7 +94,7 @@ class Merged:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
     """Fields that mean something together only, so that no record is half one side's."""
 
     leads: tuple[str, ...]
@@ -106,8 +106,8 @@ class _Group:
 
 
 #: A stage belongs to a pipeline, and makes a deal open or closed.
-_GROUPS: Mapping[str, _Group] = {
-    "deal": _Group(
+GROUPS: Mapping[str, Group] = {
+    "deal": Group(
         ("pipeline", "stage"),
         ("pipeline_id", "stage_id", "status"),
         ("probability", "expected_close_date", "closed_at"),
@@ -160,7 +160,7 @@ class _Merging:
         self._ours = ours
         self._theirs = theirs
         self._access = access
-        self._group = _GROUPS.get(kind.name)
+        self._group = GROUPS.get(kind.name)
         self._write: dict[str, Any] = {}
         self._push: dict[str, Any] = {}
         self._base: dict[str, list[Any]] = {}

@@ -6,11 +6,11 @@ read without a failure, does not have it, and reading it by its id finds nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from syncline.clock import now
-from syncline.connectors.base import Connector
+from syncline.clock import from_ms, now
+from syncline.connectors.base import Connector, Page
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.write import Target
 from syncline.store import absences, cursors, payloads
@@ -30,6 +30,18 @@ class _Counts:
         return self.there == self.here
 
 
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Ids that one side has and the other has not."""
+
+    #: Living here, and not in their list.
+    unlisted: list[str]
+    #: In their list, and not living here.
+    strangers: list[str]
+    #: How many the list holds.
+    listed: int
+
+
 class Absence:
     """Compares what the CRM lists with what the mirror holds as living."""
 
@@ -37,6 +49,11 @@ class Absence:
         self._target = target
         self._connector = connector
         self._properties = properties
+
+    @property
+    def batch(self) -> int:
+        """How many ids may be asked for at once."""
+        return self._connector.capabilities.read_batch
 
     async def run(self, *, always_archived: bool = False) -> None:
         """Notice what went away or came back. Costs one call when nothing did.
@@ -53,7 +70,7 @@ class Absence:
         if counts.there is not None and explained and not always_archived:
             # The same disagreement was looked into before, and nothing was found to be gone.
             return
-        await self._read_archived()
+        await self.read_archived()
         counts = await self._count()
         if not counts.agree and (counts.there is None or counts.here > counts.there or "short" in state):
             await self._compare_ids()
@@ -70,9 +87,11 @@ class Absence:
         target = self._target
         there = await self._connector.count(target.object_name)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            return _Counts(there, await payloads.count_living(conn, target.table, **target.keys))
+            here = await payloads.count_living(conn, target.table, **target.keys)
+        return _Counts(there, here + target.unkept)
 
-    async def _read_archived(self) -> None:
+    async def read_archived(self) -> None:
+        """Bring in the archived records, and so those that were archived since."""
         after = ""
         while True:
             page = await self._connector.archived_page(self._target.object_name, self._properties, after)
@@ -83,43 +102,91 @@ class Absence:
 
     async def _compare_ids(self) -> None:
         """Compare the ids of both sides, and read by id whatever only one of them has."""
+        suspects = await self.find_suspects()
+        ids = suspects.unlisted + suspects.strangers
+        for start in range(0, len(ids), self.batch):
+            await self.confirm(ids[start : start + self.batch])
+
+    async def find_suspects(self, listed: Iterable[str] | None = None) -> Suspects:
+        """Return the ids that only one side has, after a whole list of theirs.
+
+        `listed` is one that the caller has read from end to end without a failure; else it is read now, and
+        a failure raised. That a record is not listed proves nothing yet: ask `confirm`.
+        """
         target = self._target
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             living = set(await payloads.list_living_ids(conn, target.table, **target.keys))
+        if listed is not None:
+            there = set(listed)
+            return Suspects(sorted(living - there), sorted(there - living), len(there))
         strangers: list[str] = []
-        after = ""
+        after, count = "", 0
         while True:
             ids, following = await self._connector.list_ids(target.object_name, after, "")
+            count += len(ids)
             strangers.extend(remote_id for remote_id in ids if remote_id not in living)
             living.difference_update(ids)
             if following is None:
-                break
+                return Suspects(sorted(living), strangers, count)
             after = following
-        batch = self._connector.capabilities.read_batch
-        suspects = sorted(living) + strangers
-        for start in range(0, len(suspects), batch):
-            await self._confirm(suspects[start : start + batch])
 
-    async def _confirm(self, suspects: Sequence[str]) -> None:
-        """Ask for each by its id: it may have been created, or merged, while the list was read."""
-        target = self._target
-        page = await self._connector.read_many(target.object_name, suspects, self._properties)
+    async def confirm(self, suspects: Sequence[str]) -> list[str]:
+        """Ask for each by its id, archive those that are gone and return them; the others are written.
+
+        A record may have been created, or merged, while the list was read. Up to `read_batch` ids.
+        """
+        page, gone = await self.ask(suspects)
+        await self._target.commit(prepare_page(page, self._target.mapper), list_unreadable(page))
+        if gone:
+            await self.mark(gone, "missing", asked_ms=page.requested_ms)
+        return gone
+
+    async def ask(self, suspects: Sequence[str]) -> tuple[Page, list[str]]:
+        """Read up to `read_batch` records by id; returns them, and the ids of those the CRM does not have.
+
+        What came but cannot be read is there. Which record that is may not be known: then it is found out by
+        asking for halves.
+        """
+        page = await self._connector.read_many(self._target.object_name, suspects, self._properties)
         found = {record.remote_id for record in page.records}
-        await target.commit(prepare_page(page, target.mapper), list_unreadable(page))
-        gone = [remote_id for remote_id in suspects if remote_id not in found]
-        if not gone:
-            return
+        found.update(remote_id for remote_id, _, _ in page.unreadable)
+        if "" in found and len(suspects) > 1:
+            middle = len(suspects) // 2
+            first, gone = await self.ask(suspects[:middle])
+            second, more = await self.ask(suspects[middle:])
+            records, unreadable = first.records + second.records, first.unreadable + second.unreadable
+            return Page(records, page.requested_ms, unreadable=unreadable), gone + more
+        if "" in found:
+            return page, []
+        return page, [remote_id for remote_id in suspects if remote_id not in found]
+
+    async def mark(self, gone: Sequence[str], reason: str, *, asked_ms: int | None = None) -> None:
+        """Archive records that are known to be gone: they have been asked for by their ids, in vain.
+
+        What was read of them before `asked_ms`, and is committed later, does not bring them back.
+        """
+        target = self._target
         counts = RunCounts()
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
             await target.prove_lease(conn)
-            await self._mark(conn, gone, counts)
+            await self._mark(conn, gone, reason, asked_ms, counts)
             await target.record_counts(conn, counts)
         target.counts.add(counts)
 
-    async def _mark(self, conn: Conn, gone: Sequence[str], counts: RunCounts) -> None:
+    async def _mark(
+        self, conn: Conn, gone: Sequence[str], reason: str, asked_ms: int | None, counts: RunCounts
+    ) -> None:
         target = self._target
         at = now()
-        marked = await payloads.mark_gone(conn, target.table, gone, reason="missing", now=at, **target.keys)
+        marked = await payloads.mark_gone(
+            conn,
+            target.table,
+            gone,
+            reason=reason,
+            now=at,
+            asked_at=None if asked_ms is None else from_ms(asked_ms),
+            **target.keys,
+        )
         counts.archived += len(marked)
         await target.release(conn, gone)
         if target.mapper is not None and marked:

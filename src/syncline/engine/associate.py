@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from functools import partial
 
@@ -72,6 +73,11 @@ class Associator:
                 elif to_object == target.object_name and from_object in target.remote_object.associates_with:
                     await self._read_backward(from_object, ids)
 
+    async def read_pair(self, to_object: str, remote_ids: Sequence[str]) -> None:
+        """Read the associations of some records with one other object anew; the pair begins with ours."""
+        with self._noting_refusals():
+            await self._read_forward(self._target.object_name, to_object, sorted(set(remote_ids)))
+
     @contextmanager
     def _noting_refusals(self) -> Generator[None]:
         """Go on with the other pairs when the token may not read one side of this one."""
@@ -120,7 +126,7 @@ class Associator:
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
             await target.prove_lease(conn)
             await planner.prefer_indexes(conn)
-            await self._bring_up(conn, pair, sorted(near), list(far))
+            await self._bring_up(conn, pair, sorted(near), list(far), frozenset())
 
     async def _remove_of_gone(self, from_object: str, to_object: str) -> None:
         """Remove rows of records that are no longer living: nobody asks the CRM for those."""
@@ -131,7 +137,7 @@ class Associator:
             lost = await associations.remove_of_gone(conn, pair, target.table)
             if lost:
                 await planner.prefer_indexes(conn)
-                await self._bring_up(conn, pair, [], sorted(lost))
+                await self._bring_up(conn, pair, [], sorted(lost), lost)
 
     async def _store(
         self, from_object: str, to_object: str, ids: Sequence[str], found: Sequence[Association]
@@ -147,12 +153,14 @@ class Associator:
             await planner.prefer_indexes(conn)
             replaced = await associations.replace(conn, pair, ids, rows, now=now())
             far = replaced.lost_to_ids.union(each.to_id for each in found)
-            await self._bring_up(conn, pair, list(ids), sorted(far))
+            await self._bring_up(conn, pair, list(ids), sorted(far), replaced.moved)
             counts = runs.RunCounts(read=len(found))
             await target.record_counts(conn, counts)
         target.counts.add(counts)
 
-    async def _bring_up(self, conn: Conn, pair: Pair, near: list[str], far: list[str]) -> None:
+    async def _bring_up(
+        self, conn: Conn, pair: Pair, near: list[str], far: list[str], moved: AbstractSet[str]
+    ) -> None:
         """Bring both sides' payloads and the references of ours up to the rows; what is right stays."""
         platform = self._connector.capabilities.platform
         for name, other, ids, reverse in (
@@ -174,6 +182,7 @@ class Associator:
                         reference,
                         part,
                         child_is_from=not reverse,
+                        moved=moved,
                         run_id=self._target.run_id,
                         actor=self._target.actor,
                         now=now(),

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from syncline import clock
 from syncline.connectors.base import Request, Response, Token
+from syncline.engine.lanes import Lane
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.quota import Governor, Slot
 from syncline.errors import Busy, RateLimited, RetryLater, TokenRejected, Unavailable
@@ -81,7 +82,7 @@ class Calls:
         tokens: TokenSource | None,
         *,
         counts: CallCounts | None = None,
-        spends_reserve: bool = False,
+        lane: Lane = "incremental",
         max_attempts: int = MAX_ATTEMPTS,
         give_up_after_seconds: float = GIVE_UP_AFTER_SECONDS,
         backoff_seconds: float = BACKOFF_SECONDS,
@@ -90,7 +91,8 @@ class Calls:
         self._governor = governor
         self._tokens = tokens
         self.counts = counts or CallCounts()
-        self._spends_reserve = spends_reserve
+        #: How urgent the calls are from here on. May be changed at any time.
+        self.lane: Lane = lane
         self._max_attempts = max_attempts
         self._give_up_after = give_up_after_seconds
         self._backoff = backoff_seconds
@@ -138,7 +140,7 @@ class Calls:
 
     async def _attempt(self, request: Request, token: Token | None) -> Response:
         asked_at = time.monotonic()
-        slot = await self._governor.acquire(request.bucket, spends_reserve=self._spends_reserve)
+        slot = await self._governor.acquire(request.bucket, lane=self.lane)
         sent_at = time.monotonic()
         self.counts.quota_wait_seconds += sent_at - asked_at
         self.counts.calls += 1

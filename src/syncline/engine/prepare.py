@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import msgspec
 
 from syncline.clock import from_ms, to_ms
-from syncline.connectors.base import Page, RemoteRecord
+from syncline.connectors.base import Page
+from syncline.connectors.records import RemoteRecord
 from syncline.domain.mapping import MappedRecord, Mapper
 from syncline.domain.values import write_moment
 from syncline.store.parked import Parked
@@ -27,6 +28,7 @@ class Prepared(msgspec.Struct, gc=False):
     merged_ids: tuple[str, ...]
     mapped: MappedRecord | None
     parked: Parked | None
+    external_id: str | None = None
 
 
 def prepare_page(page: Page, mapper: Mapper | None) -> list[Prepared]:
@@ -54,6 +56,7 @@ def _prepare(record: RemoteRecord, requested_ms: int, mapper: Mapper | None) -> 
         record.merged_ids,
         mapped,
         _find_fault(record, mapped),
+        record.external_id,
     )
 
 
@@ -90,19 +93,28 @@ def latest_of(records: Iterable[Prepared]) -> dict[str, Prepared]:
     return latest
 
 
-def is_news(record: Prepared, known: KnownPayload | None) -> bool:
-    """Say whether a record must be written; older and equal states are passed over."""
+def is_outdated(record: Prepared, known: KnownPayload | None) -> bool:
+    """Say whether a state is older than what is known, or of a record that has been merged into another."""
     if known is None:
-        return True
+        return False
     if known.archived_reason == "merged":
         # Old ids keep resolving after a merge; they are not records any more.
-        return False
+        return True
     if record.updated_ms is not None and known.remote_updated_at is not None:
         known_ms = to_ms(known.remote_updated_at)
         if record.updated_ms < known_ms:
-            return False
+            return True
         if record.updated_ms == known_ms and record.requested_ms < to_ms(known.requested_at):
-            return False
+            return True
+    return False
+
+
+def is_news(record: Prepared, known: KnownPayload | None) -> bool:
+    """Say whether a record must be written; outdated and equal states are passed over."""
+    if known is None:
+        return True
+    if is_outdated(record, known):
+        return False
     if known.payload_hash != record.payload_hash:
         return True
     if (known.archived_at is None) != (record.archived_ms is None):

@@ -7,7 +7,7 @@ with its counts at every commit, and ends as success, partial (records were park
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +19,8 @@ from syncline.clock import now
 from syncline.config import Settings
 from syncline.connectors.base import RemoteObject
 from syncline.engine.lease import Lease, hold_lease
-from syncline.engine.readings import READINGS, find_reading
+from syncline.engine.notify import announce_conflicts
+from syncline.engine.readings import READINGS, Reading, find_reading
 from syncline.engine.remotes import Remote
 from syncline.engine.write import Target, lease_purpose
 from syncline.errors import (
@@ -34,7 +35,7 @@ from syncline.store import connections, parked, payloads, runs
 from syncline.store.db import Database
 from syncline.store.runs import Run
 
-__all__ = ["READINGS", "Order", "pull"]
+__all__ = ["READINGS", "Order", "begin_run", "carry_out", "fail_run", "finish_run", "pause", "pull"]
 
 _ACTOR = "syncline"
 _log = structlog.get_logger(__name__)
@@ -47,11 +48,15 @@ class Order:
     object_name: str
     full: bool = False
     requested_by: str = "cli"
+    #: What the run is written down as until it is known what it turned out to be.
+    mode: str = "incremental"
     #: A run that was written down before (by SQL, by the API); None makes a new one.
     run_id: UUID | None = None
     on_progress: Callable[[Target], None] | None = None
     #: Set when the process is to end: the chunk in hand is committed, then the run stops with `RetryLater`.
     stop: asyncio.Event | None = None
+    #: Modes of runs that cannot go on beside this one, for want of its lease.
+    excludes: Sequence[str] = runs.READING_MODES
 
 
 async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -> Run:
@@ -63,34 +68,50 @@ async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -
     try:
         reading = await find_reading(remote, order.object_name)
     except TokenRejected as refusal:
-        await _pause(db, remote, refusal)
+        await pause(db, remote, refusal)
         raise
     await _read_owners_first(db, remote, order, settings)
+    return await carry_out(db, remote, order, reading, settings, purpose=lease_purpose(order.object_name))
+
+
+async def carry_out(
+    db: Database,
+    remote: Remote,
+    order: Order,
+    reading: Reading,
+    settings: Settings,
+    *,
+    purpose: str,
+    tell: Callable[[], dict[str, Any]] = dict,
+) -> Run:
+    """Do a reading as a run under the lease of `purpose`, and return the run as written down.
+
+    What `tell` returns at the end is kept in the run's details. Raises as `pull` does.
+    """
     async with AsyncExitStack() as stack:
         try:
             lease = await stack.enter_async_context(
-                hold_lease(
-                    db,
-                    **remote.keys,
-                    purpose=lease_purpose(order.object_name),
-                    seconds=settings.lease_seconds,
-                )
+                hold_lease(db, **remote.keys, purpose=purpose, seconds=settings.lease_seconds)
             )
         except Busy:
             raise Busy(
                 f"{order.object_name} of {remote.name} is being synced by another process. Wait for it, or "
                 "see `syncline status`."
             ) from None
-        target = await _begin(db, remote, order, reading.remote_object, lease, settings)
+        target = await begin_run(db, remote, order, reading.remote_object, lease, settings)
         log = _log.bind(run=str(target.run_id), object=order.object_name, connection=remote.name)
+        lane = remote.calls.lane
         try:
             await reading.read(target, remote, full=order.full)
         except BaseException as error:
             failure = _leaf(error)
-            await _fail(db, remote, target, failure)
+            await fail_run(db, remote, target, failure)
             log.warning("run_failed", error=type(failure).__name__, reason=_reason(failure))
             raise failure from error
-        return await _finish(db, remote, target, log)
+        finally:
+            # Its owners, read first, are everything; what is asked for may be little.
+            remote.calls.lane = lane
+        return await finish_run(db, remote, target, log, tell())
 
 
 async def _read_owners_first(db: Database, remote: Remote, order: Order, settings: Settings) -> None:
@@ -116,9 +137,13 @@ async def _read_owners_first(db: Database, remote: Remote, order: Order, setting
             return
 
 
-async def _begin(
+async def begin_run(
     db: Database, remote: Remote, order: Order, remote_object: RemoteObject, lease: Lease, settings: Settings
 ) -> Target:
+    """Write down that a run has begun, under its lease, and return where its records go.
+
+    Whatever comes of it, `finish_run` or `fail_run` has to be told.
+    """
     keys = remote.keys
     async with db.transaction(tenant_id=remote.tenant_id) as conn:
         run_id = order.run_id
@@ -128,12 +153,19 @@ async def _begin(
                 conn,
                 **keys,
                 object_name=order.object_name,
-                mode="incremental",
+                mode=order.mode,
                 requested_by=order.requested_by,
                 now=now(),
             )
             await runs.start(conn, run_id, tenant_id=remote.tenant_id, now=now())
-        await runs.abandon_others(conn, **keys, object_name=order.object_name, current=run_id, now=now())
+        await runs.abandon_others(
+            conn,
+            **keys,
+            object_name=order.object_name,
+            current=run_id,
+            now=now(),
+            modes=order.excludes,
+        )
         # The first column of the frame all tables share exists from here on, also for custom objects.
         table = await payloads.ensure_table(conn, remote.platform_name, remote_object.name)
         parked_ids = await parked.list_ids(conn, **keys, object_name=remote_object.name)
@@ -160,9 +192,13 @@ async def _begin(
     return target
 
 
-async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run:
+async def finish_run(
+    db: Database, remote: Remote, target: Target, log: Any, told: dict[str, Any] | None = None
+) -> Run:
+    """End a run that did what it was for, and log it where it changed anything. `told` joins its details."""
     status = "partial" if target.faulty_ids or target.is_partial else "success"
-    run = await _end(db, remote, target.run_id, status, remote.count_calls(), _details(target))
+    details = {**(told or {}), **(_details(target) or {})} or None
+    run = await _end(db, remote, target.run_id, status, remote.count_calls(), details)
     if run.records_created or run.records_updated or run.records_archived or run.records_failed:
         log.info(
             "run_ended",
@@ -179,7 +215,7 @@ async def _finish(db: Database, remote: Remote, target: Target, log: Any) -> Run
     return run
 
 
-async def _fail(db: Database, remote: Remote, target: Target, failure: BaseException) -> None:
+async def fail_run(db: Database, remote: Remote, target: Target, failure: BaseException) -> None:
     """Write the failure down; it must not hide the failure itself when the database is what failed."""
     told_to_stop = target.stop is not None and target.stop.is_set() and isinstance(failure, RetryLater)
     stopped = told_to_stop or not isinstance(failure, Exception)
@@ -194,12 +230,13 @@ async def _fail(db: Database, remote: Remote, target: Target, failure: BaseExcep
         )
         # A missing permission is about this object; the others may go on.
         if isinstance(failure, TokenRejected):
-            await _pause(db, remote, failure)
+            await pause(db, remote, failure)
     except (SynclineError, OSError) as second:
         _log.warning("run_not_written_down", run=str(target.run_id), reason=_reason(second))
 
 
-async def _pause(db: Database, remote: Remote, refusal: TokenRejected) -> None:
+async def pause(db: Database, remote: Remote, refusal: TokenRejected) -> None:
+    """Stop using the connection until a person has acted."""
     async with db.transaction(tenant_id=remote.tenant_id) as conn:
         await connections.pause(
             conn, remote.connection_id, str(refusal), tenant_id=remote.tenant_id, now=now()
@@ -229,6 +266,7 @@ async def _end(
             api_calls=api_calls,
             error_details=details,
         )
+        await announce_conflicts(conn, tenant_id=remote.tenant_id, now=now(), run_id=run_id)
         return await runs.get(conn, run_id, tenant_id=remote.tenant_id)
 
 

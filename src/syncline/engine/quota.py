@@ -7,14 +7,15 @@ slots, windows and budgets; nothing of HTTP, retries or what a call is for.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Self
 from uuid import UUID, uuid4
 
 from syncline.connectors.base import Quota, QuotaFacts
+from syncline.engine.lanes import LANES, WITHOUT_RESERVE, Lane, Line
 from syncline.errors import RateLimited, RetryLater, SynclineError, Unavailable
 from syncline.store import quota as store
 from syncline.store.db import Database
@@ -33,26 +34,26 @@ _MOST_AHEAD = 256
 class Slot:
     """The permission for one call. Say exactly once how the call ended; later words are ignored."""
 
-    __slots__ = ("_ended", "_lane")
+    __slots__ = ("_ended", "_outlet")
 
-    def __init__(self, lane: _Lane) -> None:
-        self._lane = lane
+    def __init__(self, outlet: _Outlet) -> None:
+        self._outlet = outlet
         self._ended = False
 
     def passed(self, facts: QuotaFacts | None = None) -> None:
         """Say that the server answered; `facts` are the headers of a good answer, else None."""
         if self._end():
-            self._lane.note_passed(facts)
+            self._outlet.note_passed(facts)
 
     def refused(self, after_seconds: float | None, *, daily: bool) -> None:
         """Say that the server refused the call, a quota being used up: the burst, or the day's."""
         if self._end():
-            self._lane.note_refused(after_seconds, daily=daily)
+            self._outlet.note_refused(after_seconds, daily=daily)
 
     def unsent(self) -> None:
         """Say that the call was never made: the slot is free again at once."""
         if self._end():
-            self._lane.note_unsent()
+            self._outlet.note_unsent()
 
     def _end(self) -> bool:
         ended, self._ended = self._ended, True
@@ -61,7 +62,7 @@ class Slot:
 
 @dataclass(slots=True)
 class _News:
-    """What has happened in a lane since the last call to the database. Times are the loop's."""
+    """What has happened with a bucket since the last call to the database. Times are the loop's."""
 
     passed_at: list[float] = field(default_factory=list[float])
     refused_at: list[float] = field(default_factory=list[float])
@@ -105,13 +106,7 @@ class _News:
             self.facts, self.facts_at = older.facts, older.facts_at
 
 
-@dataclass(slots=True)
-class _Waiter:
-    future: asyncio.Future[Slot]
-    spends_reserve: bool
-
-
-class _Lane:
+class _Outlet:
     """One bucket as this process uses it: who waits, what is out, what is to be reported."""
 
     def __init__(self, db: Database, bucket: Bucket, holder: UUID, forget_after_seconds: float) -> None:
@@ -120,12 +115,13 @@ class _Lane:
         self._holder = holder
         self._forget_after = forget_after_seconds
         self._loop = asyncio.get_running_loop()
-        self._waiters: deque[_Waiter] = deque()
+        self._line: Line[Slot] = Line()
         self._news = _News()
         self._under_way = 0
         self._ahead = 0
-        #: What the database takes for held; what is given back unused is told, too.
+        #: What the database takes for held, and for waiting; what is no longer so is told, too.
         self._told = 0
+        self._told_waiting = 0
         self._reach = 0
         self._unlimited = False
         self._on_trial = False
@@ -139,18 +135,22 @@ class _Lane:
         self._pump: asyncio.Task[None] | None = None
         self._tender: asyncio.Task[None] | None = None
 
-    async def acquire(self, *, spends_reserve: bool) -> Slot:
-        if not self._waiters and (self._unlimited or self._ahead):
+    async def acquire(self, lane: Lane) -> Slot:
+        if not self._line and (self._unlimited or self._ahead):
             return self._let_out()
-        waiter = _Waiter(self._loop.create_future(), spends_reserve)
-        self._waiters.append(waiter)
+        waiter: asyncio.Future[Slot] = self._loop.create_future()
+        if self._line.join(lane, waiter):
+            # The database has to know, so that no other process takes for a lower lane what comes free.
+            self._stir.set()
         if self._pump is None or self._pump.done():
             self._pump = self._loop.create_task(self._serve())
         try:
-            return await waiter.future
+            return await waiter
         except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled() and not waiter.future.exception():
-                waiter.future.result().unsent()
+            if waiter.done() and not waiter.cancelled() and not waiter.exception():
+                waiter.result().unsent()
+            elif not any(self._line.count()):
+                self._stir.set()
             raise
 
     def note_passed(self, facts: QuotaFacts | None) -> None:
@@ -178,7 +178,7 @@ class _Lane:
 
     def note_unsent(self) -> None:
         self._under_way -= 1
-        if self._waiters:
+        if self._line:
             self._ahead += 1
             self._stir.set()
         self._tend()
@@ -189,11 +189,10 @@ class _Lane:
             if task is not None:
                 task.cancel()
         await asyncio.gather(*(t for t in (self._pump, self._tender) if t), return_exceptions=True)
-        while self._waiters:
-            self._waiters.popleft().future.cancel()
+        self._line.cancel()
         self._ahead = 0
         if self._opened:
-            await self._call(0, spends_reserve=False)
+            await self._call()
 
     def _note_facts(self, facts: QuotaFacts, now: float) -> None:
         news = self._news
@@ -212,43 +211,29 @@ class _Lane:
         return Slot(self)
 
     async def _serve(self) -> None:
-        """Serve the waiters, first come first served, until there are none."""
-        while self._waiters:
-            self._drop_cancelled()
-            while self._waiters and (self._unlimited or self._ahead):
-                waiter = self._waiters.popleft()
-                if not waiter.future.done():
-                    waiter.future.set_result(self._let_out())
-            if not self._waiters:
-                return
+        """Serve those who wait, by lane, until there are none."""
+        while True:
+            self._let_out_ahead()
+            if not any(self._line.count()):
+                break
             try:
                 await self._ask()
             except SynclineError as error:
-                while self._waiters:
-                    self._fail(self._waiters.popleft(), Unavailable(str(error), unsent=True))
+                self._line.turn_away(partial(Unavailable, str(error), unsent=True))
             except Exception as error:  # noqa: BLE001 - a bug must reach those who wait, not leave them waiting
-                while self._waiters:
-                    self._fail(self._waiters.popleft(), error)
+                self._line.turn_away(partial(_same, error))
+        if self._told_waiting:
+            self._tend()
 
     async def _ask(self) -> None:
-        """Ask for as many slots as are wanted alike at the head of the line, and wait when there are none."""
-        spends_reserve = self._waiters[0].spends_reserve
-        wanted = 0
-        for waiter in self._waiters:
-            if waiter.spends_reserve is not spends_reserve:
-                break
-            wanted += 1
+        """Ask for as many slots as are waited for, and wait when there are too few."""
         self._stir.clear()
-        grant = await self._call(wanted, spends_reserve=spends_reserve)
-        if grant.granted or grant.unlimited:
-            return
-        if grant.day_wait_ms is not None:
-            self._stop_for_the_day(grant.day_wait_ms / 1000, spends_reserve=spends_reserve)
+        grant = await self._call()
+        if not any(self._line.count()) or self._unlimited:
             return
         wait = grant.wait_ms / 1000
         if wait > PATIENCE_SECONDS:
-            while self._waiters:
-                self._fail(self._waiters.popleft(), RateLimited(after_seconds=wait))
+            self._line.turn_away(partial(RateLimited, after_seconds=wait))
             return
         try:
             async with asyncio.timeout(min(wait, _LOOK_AGAIN_SECONDS)):
@@ -256,29 +241,53 @@ class _Lane:
         except TimeoutError:
             pass
 
-    async def _call(self, wanted: int, *, spends_reserve: bool) -> Grant:
-        """Report the news and ask for slots, in one round trip."""
+    async def _call(self) -> Grant:
+        """Report the news, ask for what is waited for, and let it out; one round trip."""
         async with self._calling:
             now = self._loop.time()
-            self._plan_reach(wanted, now)
+            wants = self._line.count()
+            self._plan_reach(now, is_asking=any(wants))
             news, self._news = self._news, _News()
             self._called_at = now
             held = self._under_way + self._ahead
             try:
-                grant = await self._take(news.report(now), wanted, held, spends_reserve=spends_reserve)
+                grant = await self._take(news.report(now), wants, held)
             except BaseException:
                 self._news.merge(news)
                 raise
-            self._ahead += grant.granted
-            self._told = held + grant.granted
+            granted = sum(grant.granted)
+            self._told = held + granted + grant.taken_ahead
+            self._told_waiting = sum(wants) - granted
             self._window = grant.window_ms / 1000
             self._limit = grant.max_calls
             self._on_trial = grant.on_trial
             # A refusal that came meanwhile is news the database does not know yet.
             self._unlimited = grant.unlimited and not self._news.refused_at
+            self._hand_out(grant)
             return grant
 
-    async def _take(self, report: Report, wanted: int, held: int, *, spends_reserve: bool) -> Grant:
+    def _hand_out(self, grant: Grant) -> None:
+        """Let out what each lane was granted; who left meanwhile leaves his slot to whoever is next."""
+        self._ahead += sum(grant.granted) + grant.taken_ahead
+        for lane, granted in zip(LANES, grant.granted, strict=True):
+            for _ in range(granted):
+                waiter = self._line.call_next((lane,))
+                if waiter is None:
+                    break
+                waiter.set_result(self._let_out())
+        if grant.reserve_wait_ms is not None:
+            self._line.turn_away(partial(_used_up, grant.reserve_wait_ms), LANES[:1])
+        if grant.day_wait_ms is not None:
+            self._line.turn_away(partial(_used_up, grant.day_wait_ms), WITHOUT_RESERVE)
+
+    def _let_out_ahead(self) -> None:
+        while self._unlimited or self._ahead:
+            waiter = self._line.call_next()
+            if waiter is None:
+                return
+            waiter.set_result(self._let_out())
+
+    async def _take(self, report: Report, wants: Sequence[int], held: int) -> Grant:
         while True:
             async with self._db.statement() as conn:
                 if not self._opened:
@@ -289,19 +298,18 @@ class _Lane:
                     self._bucket,
                     report,
                     holder=self._holder,
-                    wanted=wanted,
+                    wants=wants,
                     held=held,
                     ahead=self._reach,
-                    spends_reserve=spends_reserve,
                     forget_after_ms=_ms(self._forget_after),
                 )
             if grant is not None:
                 return grant
             self._opened = False  # a crash of the server has emptied the unlogged tables
 
-    def _plan_reach(self, wanted: int, now: float) -> None:
+    def _plan_reach(self, now: float, *, is_asking: bool) -> None:
         """Take more ahead the quicker slots go, and nothing when they go slowly."""
-        if wanted and now - self._called_at < 0.1:
+        if is_asking and now - self._called_at < 0.1:
             self._reach = min(_MOST_AHEAD, max(4, self._reach * 2))
         elif now - self._called_at > 1:
             self._reach = 0
@@ -317,38 +325,22 @@ class _Lane:
             seen = self._called_at
             await asyncio.sleep(pause)
             idle = self._called_at == seen
-            urgent = bool(self._news.refused_at) and not self._waiters
+            urgent = bool(self._news.refused_at) and not self._line
             stale = self._loop.time() - self._called_at > self._forget_after / 4
             if not (urgent or (idle and self._is_owing()) or stale):
                 continue
-            if idle and not self._waiters:
+            if idle and not self._line:
                 self._ahead = 0
             try:
-                await self._call(0, spends_reserve=False)
+                await self._call()
             except RetryLater:
                 continue  # the news is kept; whoever asks for a slot will see the error
 
     def _is_owing(self) -> bool:
         """Whether the database does not know yet how things are here, or what is here could be given back."""
         held = self._under_way + self._ahead
-        return bool(self._news or self._ahead) or (held != self._told and not self._unlimited)
-
-    def _stop_for_the_day(self, wait: float, *, spends_reserve: bool) -> None:
-        message = "Today's budget of calls to this account is used up, but for the part kept for other tools."
-        kept = [waiter for waiter in self._waiters if waiter.spends_reserve and not spends_reserve]
-        for waiter in self._waiters:
-            if waiter not in kept:
-                self._fail(waiter, RateLimited(message, after_seconds=wait, daily=True))
-        self._waiters = deque(kept)
-
-    def _drop_cancelled(self) -> None:
-        while self._waiters and self._waiters[0].future.done():
-            self._waiters.popleft()
-
-    @staticmethod
-    def _fail(waiter: _Waiter, error: Exception) -> None:
-        if not waiter.future.done():
-            waiter.future.set_exception(error)
+        left = bool(self._told_waiting) and not self._line
+        return bool(self._news or self._ahead) or left or (held != self._told and not self._unlimited)
 
 
 class Governor:
@@ -367,7 +359,7 @@ class Governor:
         self._buckets = {q.bucket: _bucket(q, quotas, platform, account_id) for q in quotas}
         self._holder = uuid4()
         self._forget_after = forget_after_seconds
-        self._lanes: dict[str, _Lane] = {}
+        self._outlets: dict[str, _Outlet] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -377,25 +369,27 @@ class Governor:
     ) -> None:
         await self.aclose()
 
-    async def acquire(self, bucket: str, *, spends_reserve: bool = False) -> Slot | None:
-        """Wait for a slot of `bucket`, first come first served; None when it has no quota to be kept.
+    async def acquire(self, bucket: str, *, lane: Lane = "incremental") -> Slot | None:
+        """Wait for a slot of `bucket`; None when it has no quota to be kept.
 
-        The day's last tenth is kept for other tools: only `spends_reserve` may touch it.
+        Higher lanes go first, in all processes; in a lane of one process, who came first. A lane that waits
+        while others are served gets at least every twentieth slot. The day's last tenth is kept for other
+        tools: only the lane `person` may touch it.
         Raises `RateLimited` when the day's budget is used up (`daily`) or the server closed the bucket for
         longer than is worth waiting, `Unavailable` when the database does not answer.
         """
-        lane = self._lanes.get(bucket)
-        if lane is None:
+        outlet = self._outlets.get(bucket)
+        if outlet is None:
             if bucket not in self._buckets:
                 return None
-            lane = _Lane(self._db, self._buckets[bucket], self._holder, self._forget_after)
-            self._lanes[bucket] = lane
-        return await lane.acquire(spends_reserve=spends_reserve)
+            outlet = _Outlet(self._db, self._buckets[bucket], self._holder, self._forget_after)
+            self._outlets[bucket] = outlet
+        return await outlet.acquire(lane)
 
     async def aclose(self) -> None:
         """Report and give back everything, so that no other process waits for it."""
-        lanes, self._lanes = self._lanes, {}
-        await asyncio.gather(*(lane.close() for lane in lanes.values()), return_exceptions=True)
+        outlets, self._outlets = self._outlets, {}
+        await asyncio.gather(*(outlet.close() for outlet in outlets.values()), return_exceptions=True)
 
 
 class Governors:
@@ -442,6 +436,15 @@ def _bucket(quota: Quota, quotas: Sequence[Quota], platform: str, account_id: st
         has_headers=quota.has_headers,
         daily_calls=daily,
     )
+
+
+def _used_up(wait_ms: int) -> RateLimited:
+    message = "Today's budget of calls to this account is used up, but for the part kept for other tools."
+    return RateLimited(message, after_seconds=wait_ms / 1000, daily=True)
+
+
+def _same(error: Exception) -> Exception:
+    return error
 
 
 def _ms(seconds: float) -> int:

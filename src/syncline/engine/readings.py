@@ -9,14 +9,15 @@ from typing import Protocol
 
 from syncline.clock import now, to_ms
 from syncline.connectors.base import RemoteObject
-from syncline.domain.mapping import Lookups, Mapper
 from syncline.engine import history, walk
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
 from syncline.engine.follow import Follower, begin_following, find_watermark
-from syncline.engine.lookups import load_lookups, refresh_pipelines, refresh_properties
+from syncline.engine.lookups import refresh_pipelines, refresh_properties
+from syncline.engine.remap import catch_up
 from syncline.engine.remotes import Remote
 from syncline.engine.resolve import Resolver
+from syncline.engine.terms import set_terms
 from syncline.engine.write import Target
 from syncline.store import calls, cursors, definitions, payloads, planner, runs
 from syncline.store.db import Conn
@@ -43,7 +44,9 @@ _DEFINITIONS_LAST_MS = 3_600_000
 class Reading(Protocol):
     remote_object: RemoteObject
 
-    async def read(self, target: Target, remote: Remote, *, full: bool) -> None: ...
+    async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
+        """Read it. What reads everything goes on in the lane `backfill`, whoever asked for it."""
+        ...
 
 
 async def find_reading(remote: Remote, object_name: str) -> Reading:
@@ -64,12 +67,9 @@ class Records:
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         began_at = now()
         properties, refreshed = await self._refresh(target, remote, full=full)
-        mapping, lookups = remote.mapping.get(target.object_name), Lookups()
+        mapping = remote.mapping.get(target.object_name)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            if mapping is not None:
-                lookups = await load_lookups(conn, **target.keys, currency=remote.currency)
-                target.mapper = Mapper(mapping, lookups)
-                target.mapping_version = mapping.version
+            lookups = await set_terms(conn, target, remote)
             watermark = await find_watermark(conn, target)
             backfill = watermark is None or await self._wants_backfill(conn, target, full=full)
             await runs.set_mode(
@@ -78,6 +78,9 @@ class Records:
                 tenant_id=target.tenant_id,
                 mode="backfill" if backfill else "incremental",
             )
+        await catch_up(target, remote)
+        if backfill:
+            remote.calls.lane = "backfill"
         absence = Absence(target, remote.connector, properties)
         resumed = True
         if backfill or watermark is None:
@@ -181,6 +184,7 @@ class AllAssociations:
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         del full
+        remote.calls.lane = "backfill"
         began_at = now()
         by_name = {each.name: each for each in remote.objects}
         for name in dict.fromkeys(pair[0] for pair in remote.connector.capabilities.association_pairs):
@@ -202,6 +206,7 @@ class FieldHistory:
         self.remote_object = remote_object
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
+        remote.calls.lane = "backfill"
         for remote_object in remote.objects:
             mapping = remote.mapping.get(remote_object.name)
             if mapping is None:

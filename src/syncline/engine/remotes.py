@@ -15,21 +15,26 @@ from syncline.connectors.base import Connector, Platform, RemoteObject, Send, To
 from syncline.connectors.http import Http
 from syncline.connectors.registry import get_platform, open_http
 from syncline.domain.mapping import ObjectMap
+from syncline.domain.mapping_file import ConnectionMapping, load_mapping
+from syncline.domain.policies import Policy
 from syncline.domain.sealing import Vault
 from syncline.engine.calls import (
     GIVE_UP_AFTER_SECONDS,
-    CallCounts,
     Calls,
     FixedToken,
     StoredToken,
     TokenSource,
 )
+from syncline.engine.lanes import Lane
 from syncline.engine.quota import Governors
-from syncline.errors import PauseConnection, TokenRejected
+from syncline.errors import Invalid, PauseConnection, SettingInvalid, TokenRejected
 from syncline.store import connections
 from syncline.store.connections import Connection
 from syncline.store.db import Conn, Database
 from syncline.store.keys import ConnectionKeys
+
+#: In a connection's settings: the objects it reads, where a person chose some; separated by commas.
+OBJECTS_SETTING = "objects"
 
 
 class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,6 +45,8 @@ class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
     expires_ms: int | None = None
     client_id: str | None = None
     client_secret: str | None = None
+    #: What the CRM signs its webhooks with, where that is not the app's secret.
+    webhook_secret: str | None = None
 
     def __repr__(self) -> str:
         return "Credentials(…)"
@@ -60,6 +67,17 @@ def open_credentials(vault: Vault, sealed: bytes | None) -> Credentials:
     return msgspec.json.decode(vault.open(sealed), type=Credentials)
 
 
+def read_mapping(connection: Connection, platform: Platform) -> ConnectionMapping:
+    """Return what holds for a connection. Raises `SettingInvalid` when its document cannot be followed."""
+    try:
+        return load_mapping(connection.mapping, platform.mapping, version=connection.mapping_version)
+    except Invalid as error:
+        raise SettingInvalid(
+            f"The mapping of {connection.name} cannot be followed any more: {error} "
+            f"See `syncline mapping check {connection.name}`."
+        ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """One connection for the length of one run."""
@@ -67,7 +85,11 @@ class Remote:
     connection: Connection
     platform: Platform
     connector: Connector
-    counts: CallCounts
+    #: What the connector sends through. Its `lane` may be changed in the course of a run.
+    calls: Calls
+    #: What the connection's own document says, or the platform's default.
+    mapping: Mapping[str, ObjectMap]
+    policy: Policy
 
     @property
     def tenant_id(self) -> UUID:
@@ -94,20 +116,22 @@ class Remote:
         return self.connection.settings.get("currency")
 
     @property
-    def mapping(self) -> Mapping[str, ObjectMap]:
-        return self.platform.mapping
-
-    @property
     def objects(self) -> tuple[RemoteObject, ...]:
         """The platform's own objects. Custom ones are found by name, through the connector."""
         return self.platform.capabilities.objects
+
+    @property
+    def wanted(self) -> frozenset[str]:
+        """Names of the objects that are read: those a person chose, else all of the platform's own."""
+        chosen = str(self.connection.settings.get(OBJECTS_SETTING, ""))
+        return frozenset(name for name in chosen.split(",") if name) or frozenset(self.record_types)
 
     @property
     def record_types(self) -> dict[str, str | None]:
         return {each.name: each.record_type for each in self.objects}
 
     def count_calls(self) -> int:
-        return self.counts.calls
+        return self.calls.counts.calls
 
 
 class Remotes:
@@ -134,29 +158,32 @@ class Remotes:
         self,
         connection: Connection,
         *,
-        spends_reserve: bool = False,
+        lane: Lane = "incremental",
         give_up_after_seconds: float = GIVE_UP_AFTER_SECONDS,
     ) -> Remote:
-        """Make a connection ready for one run. Raises `PauseConnection` while it is paused."""
+        """Make a connection ready for one run, whose calls go in `lane`.
+
+        Raises `PauseConnection` while it is paused, `SettingInvalid` when its mapping cannot be followed.
+        """
         if connection.status == "paused":
             raise PauseConnection(
                 f"The connection {connection.name} is paused: {connection.paused_reason} "
                 "Connect again with a valid token, then it goes on."
             )
         platform = get_platform(connection.platform)
-        counts = CallCounts()
+        mapping = read_mapping(connection, platform)
         calls = Calls(
             self._http(platform, connection),
             self._governors.of_account(
                 connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
             ),
             self._token_source(platform, connection),
-            counts=counts,
-            spends_reserve=spends_reserve,
+            lane=lane,
             give_up_after_seconds=give_up_after_seconds,
         )
         settings = {name: str(value) for name, value in connection.settings.items()}
-        return Remote(connection, platform, platform.make(calls.send, settings), counts)
+        connector = platform.make(calls.send, settings)
+        return Remote(connection, platform, connector, calls, mapping.objects, mapping.policy)
 
     def _http(self, platform: Platform, connection: Connection) -> Http:
         key = (connection.id, connection.base_url)
@@ -194,7 +221,8 @@ class Remotes:
         governor = self._governors.of_account(
             connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
         )
-        return Calls(http, governor, None).send
+        # All lanes wait for the new token.
+        return Calls(http, governor, None, lane="person").send
 
 
 class _SealedToken:

@@ -7,6 +7,7 @@ its cursor never runs ahead of a chunk that is still being written.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +16,7 @@ from itertools import pairwise
 from syncline.clock import now
 from syncline.connectors.base import Connector, Page, Walk
 from syncline.engine.prepare import Prepared, list_unreadable, prepare_page
-from syncline.engine.write import CHUNK_BYTES, Target
+from syncline.engine.write import CHUNK_BYTES, AlsoCommit, Target
 from syncline.errors import SynclineError
 from syncline.store import cursors
 from syncline.store.db import Conn
@@ -34,6 +35,9 @@ _SMALLEST_SPLIT = 1000
 _WORTH_STATISTICS = 4000
 #: Above every id: the last range is open, since records are created while the walk goes on.
 OPEN_END = ""
+
+#: Writes a chunk and what has to commit with it. As `Target.commit`, and safe to repeat like that.
+WriteChunk = Callable[[Sequence[Prepared], Sequence[Parked], AlsoCommit], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -82,12 +86,25 @@ class _Batch:
 
 
 class Backfill:
-    """One walk over one object; it begins where the last one was cut off."""
+    """One walk over one object; it begins where the last one of its `kind` was cut off.
 
-    def __init__(self, target: Target, connector: Connector, properties: list[str]) -> None:
+    Walks of several kinds may go on beside each other. `write` takes the place of `Target.commit`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        connector: Connector,
+        properties: list[str],
+        *,
+        kind: str = KIND,
+        write: WriteChunk | None = None,
+    ) -> None:
         self._target = target
         self._connector = connector
         self._properties = properties
+        self._kind = kind
+        self._write_chunk: WriteChunk = write or target.commit
         self._ranges: list[IdRange] = []
         self._walk = Walk("serial")
         #: True when an earlier run has read a part of it, nobody knows how much.
@@ -98,6 +115,11 @@ class Backfill:
         self._is_cut = False
         self._queues: list[asyncio.Queue[_Delivery | None]] = []
         self._splitting = asyncio.Lock()
+
+    @property
+    def is_resumed(self) -> bool:
+        """True when an earlier run has read a part of it; known once it runs."""
+        return self._is_resumed
 
     async def run(self) -> None:
         """Read everything. Raises what the connector raises; what was committed stays."""
@@ -116,7 +138,7 @@ class Backfill:
     async def _prepare(self) -> None:
         target = self._target
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            parts = await cursors.list_parts(conn, **self._target.cursor_keys(KIND))
+            parts = await cursors.list_parts(conn, **self._target.cursor_keys(self._kind))
         resumable = {part.part: part.state for part in parts}
         kind = str(resumable.get(0, {}).get("kind", ""))
         self._walk = await self._connector.plan_walk(target.object_name)
@@ -132,12 +154,12 @@ class Backfill:
             return
         self._ranges = _first_ranges(self._walk)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            await cursors.remove(conn, **self._target.cursor_keys(KIND))
+            await cursors.remove(conn, **self._target.cursor_keys(self._kind))
             for each in self._ranges:
                 await self._put(conn, each.part, each.state() | {"kind": self._walk.kind})
 
     async def _put(self, conn: Conn, part: int, state: dict[str, object]) -> None:
-        await cursors.put(conn, state, part=part, now=now(), **self._target.cursor_keys(KIND))
+        await cursors.put(conn, state, part=part, now=now(), **self._target.cursor_keys(self._kind))
 
     async def _cut(self) -> None:
         """Cut the last range at the ids that the CRM counts off, while it is being walked.
@@ -282,8 +304,8 @@ class Backfill:
             await self._commit(batch)
 
     async def _commit(self, batch: _Batch) -> None:
-        await self._target.commit(
-            batch.records, batch.unreadable, also=partial(self._advance, positions=batch.cursors)
+        await self._write_chunk(
+            batch.records, batch.unreadable, partial(self._advance, positions=batch.cursors)
         )
         if not self._has_statistics and self._target.counts.created >= _WORTH_STATISTICS:
             # Once in the middle of a load is enough: sizes are extrapolated from then on.
@@ -292,7 +314,7 @@ class Backfill:
 
     async def _advance(self, conn: Conn, positions: dict[int, tuple[str, bool]]) -> None:
         states = {part: {"after": after, "done": done} for part, (after, done) in positions.items()}
-        await cursors.put_parts(conn, states, now=now(), **self._target.cursor_keys(KIND))
+        await cursors.put_parts(conn, states, now=now(), **self._target.cursor_keys(self._kind))
 
 
 async def begin(conn: Conn, target: Target) -> None:

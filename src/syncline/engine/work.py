@@ -142,7 +142,7 @@ class _Worker:
             except Exception as error:  # noqa: BLE001 - the worker outlives whatever befell its queue
                 if self.stop.is_set():
                     return
-                _log.warning("queue_failed", error=type(error).__name__, frames=_frames(error))
+                _log.warning("queue_failed", error=type(error).__name__, frames=frames_of(error))
                 pause = 0.5 if clock.now() - started_at > timedelta(minutes=1) else min(30.0, pause * 2)
                 await self._sleep(pause)
 
@@ -209,7 +209,7 @@ class _Worker:
             "job_failed",
             error=name,
             reason=str(error) if known else None,
-            frames=None if known else _frames(error),
+            frames=None if known else frames_of(error),
             tenant=str(order.tenant_id),
             connection=str(order.connection_id),
             object=order.object,
@@ -264,7 +264,7 @@ class _Worker:
                     _log.warning("chore_waits", chore=name, reason=str(error))
                 failing = True
             except Exception as error:  # noqa: BLE001 - a chore that fails is done again
-                _log.error("chore_failed", chore=name, error=type(error).__name__, frames=_frames(error))
+                _log.error("chore_failed", chore=name, error=type(error).__name__, frames=frames_of(error))
             await self._sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - spreads workers out
 
     async def _end_in_time(self) -> None:
@@ -312,6 +312,6 @@ def _delay(error: RetryLater, attempts: int) -> timedelta:
     return timedelta(seconds=random.uniform(longest / 2, longest))  # noqa: S311 - spreads workers out
 
 
-def _frames(error: BaseException) -> list[str]:
+def frames_of(error: BaseException) -> list[str]:
     """Where it happened, without the error's text, which may hold values of records."""
     return [f"{f.filename}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)[-6:]]

@@ -1,4 +1,4 @@
-"""Archives records of ours whose remote record is gone."""
+"""Records of ours whose remote record is gone: archived here, or so already."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from psycopg import sql
+from psycopg.rows import scalar_row
 
 from syncline.domain.records import RecordType
 from syncline.store.db import Conn
@@ -69,3 +70,21 @@ async def archive_records(
         },
     )
     return cursor.rowcount
+
+
+FILTER_ARCHIVED = sql.SQL("""
+select c.id from {table} c
+where c.tenant_id = %(tenant_id)s and c.id = any(%(ids)s::uuid[]) and c.archived_at is not null
+""")
+
+
+async def filter_archived(conn: Conn, kind: RecordType, ids: Sequence[UUID], *, tenant_id: UUID) -> set[UUID]:
+    """Return those of `ids` that are archived here."""
+    if not ids:
+        return set()
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            FILTER_ARCHIVED.format(table=sql.Identifier("crm", kind.table)),
+            {"tenant_id": tenant_id, "ids": list(ids)},
+        )
+        return set(await cursor.fetchall())

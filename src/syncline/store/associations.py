@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -57,7 +58,7 @@ where a.tenant_id = %(tenant_id)s and a.connection_id = %(connection_id)s
   and a.from_id = any(%(from_ids)s::text[])
   and not exists (select from pull_associations s
                   where s.from_id = a.from_id and s.to_id = a.to_id and s.type_id = a.type_id)
-returning a.to_id
+returning a.from_id, a.to_id
 """
 
 ADD_PRESENT = """
@@ -72,6 +73,7 @@ on conflict (tenant_id, connection_id, from_object, to_object, from_id, to_id, t
   set type = excluded.type, category = excluded.category, label = excluded.label,
       synced_at = excluded.synced_at
 where (a.type, a.category, a.label) is distinct from (excluded.type, excluded.category, excluded.label)
+returning a.from_id, a.to_id
 """
 
 
@@ -79,8 +81,8 @@ where (a.type, a.category, a.label) is distinct from (excluded.type, excluded.ca
 class Replaced:
     #: Far-side ids that lost an association: nothing else would lead to them any more.
     lost_to_ids: set[str]
-    #: Rows added, removed or relabelled.
-    changed: int
+    #: Ids of both sides of rows that were added, removed or relabelled.
+    moved: set[str]
 
 
 async def replace(
@@ -102,9 +104,11 @@ async def replace(
     await conn.execute(INDEX_STAGING)
     values = {**pair.parameters(), "from_ids": list(from_ids), "now": now}
     removed = await conn.execute(REMOVE_ABSENT, values, prepare=False)
-    lost = {str(row[0]) for row in await removed.fetchall()}
+    lost = [(str(row[0]), str(row[1])) for row in await removed.fetchall()]
     added = await conn.execute(ADD_PRESENT, values, prepare=False)
-    return Replaced(lost, removed.rowcount + added.rowcount)
+    moved = {each for row in lost for each in row}
+    moved.update(str(each) for row in await added.fetchall() for each in row)
+    return Replaced({far for _, far in lost}, moved)
 
 
 # The payload's own copy, in the form the CRM's list gives: {"results": [{"id", "type", "label"?}]}. Lateral,
@@ -147,8 +151,9 @@ async def put_in_payloads(
     await conn.execute(statement, values, prepare=False)
 
 
-# Sets a reference of ours from associations: the primary one first, else the oldest id. The change is
-# logged in the same statement, since only here both the old and the new value are at hand.
+# Sets a reference of ours from associations: the primary one first, else the oldest id. Where the CRM moved
+# none of a record's associations since they were last read, what stands here was changed here, and stays. The
+# change is logged in the same statement, since only here both the old and the new value are at hand.
 SET_REFERENCE = sql.SQL("""
 with chosen as (
   select distinct on (a.{child_id}) a.{child_id} as remote_id, l.record_id as parent_id
@@ -171,7 +176,7 @@ with chosen as (
   from children
   join {table} c on c.tenant_id = %(tenant_id)s and c.id = children.record_id
   left join chosen on chosen.remote_id = children.remote_id
-  where {differs}
+  where {differs} and ({is_open} or children.remote_id = any(%(moved)s::text[]))
   order by c.id
   for update of c
 ), written as (
@@ -208,7 +213,7 @@ class Reference:
 
 def set_reference(reference: Reference, *, child_is_from: bool) -> sql.Composed:
     column = sql.Identifier(reference.column)
-    old_link, differs, set_link, log_link = _link_parts(reference)
+    old_link, differs, set_link, log_link, is_open = _link_parts(reference)
     return SET_REFERENCE.format(
         child_id=sql.Identifier("from_id" if child_is_from else "to_id"),
         parent_id=sql.Identifier("to_id" if child_is_from else "from_id"),
@@ -219,6 +224,7 @@ def set_reference(reference: Reference, *, child_is_from: bool) -> sql.Composed:
         differs=differs,
         set_link=set_link,
         log_link=log_link,
+        is_open=is_open,
     )
 
 
@@ -238,6 +244,7 @@ _KEEPS_LINK = (
         " else 'association' end) then jsonb_build_object('contact_link', jsonb_build_array(w.old_link,"
         " case when w.new_id is null then null else 'association' end)) else '{}' end"
     ),
+    sql.SQL("(c.contact_id is null or c.contact_link is distinct from 'association')"),
 )
 # So does a deal; once an association names another, the contact that came with it goes, too.
 _FREES_CONTACT = (
@@ -256,19 +263,24 @@ _FREES_CONTACT = (
         " || case when w.old_link = 'deal_phone' and w.old_contact is not null then jsonb_build_object("
         "'contact_id', jsonb_build_array(w.old_contact, null)) else '{}' end"
     ),
+    sql.SQL("(c.deal_id is null or c.contact_link = 'deal_phone')"),
 )
 
 
 def _link_parts(
     reference: Reference,
-) -> tuple[sql.Composable, sql.Composable, sql.Composable, sql.Composable]:
-    """Return what is selected beside the reference, when it is set, and what is set and logged with it."""
+) -> tuple[sql.Composable, sql.Composable, sql.Composable, sql.Composable, sql.Composable]:
+    """Return what is selected beside the reference, when it is set, what is set and logged with it.
+
+    Last comes when it is set even though the CRM moved nothing: nobody has said anything else yet.
+    """
     if reference.keeps_link:
         return _KEEPS_LINK
     if reference.frees_contact:
         return _FREES_CONTACT
     differs = sql.SQL("c.{} is distinct from chosen.parent_id").format(sql.Identifier(reference.column))
-    return sql.SQL(""), differs, sql.SQL(""), sql.SQL("")
+    is_open = sql.SQL("c.{} is null").format(sql.Identifier(reference.column))
+    return sql.SQL(""), differs, sql.SQL(""), sql.SQL(""), is_open
 
 
 async def put_reference(
@@ -278,16 +290,21 @@ async def put_reference(
     remote_ids: Sequence[str],
     *,
     child_is_from: bool,
+    moved: AbstractSet[str],
     run_id: UUID,
     actor: str,
     now: datetime,
 ) -> int:
-    """Set the reference of the records behind `remote_ids` (the child's side); returns how many changed."""
+    """Set the reference of the records behind `remote_ids` (the child's side); returns how many changed.
+
+    One that a person set here stays, unless the record is among those whose associations `moved`.
+    """
     cursor = await conn.execute(
         set_reference(reference, child_is_from=child_is_from),
         pair.parameters()
         | {
             "remote_ids": list(remote_ids),
+            "moved": [each for each in remote_ids if each in moved],
             "child_object": pair.from_object if child_is_from else pair.to_object,
             "parent_object": pair.to_object if child_is_from else pair.from_object,
             "child_type": reference.child_type,

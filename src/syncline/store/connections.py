@@ -11,7 +11,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from syncline.errors import AlreadyExists, NotFound
+from syncline.errors import AlreadyExists, NotFound, RetryLater
 from syncline.store.db import Conn
 
 
@@ -29,12 +29,16 @@ class Connection:
     paused_reason: str | None
     credentials: bytes | None = field(repr=False)
     settings: dict[str, Any]
+    #: Whether what `sync.writing` allows is sent now.
     writes_enabled: bool
+    #: The mapping as a person wrote it; None follows the platform's default.
+    mapping: dict[str, Any] | None
+    mapping_version: int
     created_at: datetime
 
 
 _COLUMNS = """tenant_id, id, platform, name, base_url, account_id, account_name, account_url, status,
-  paused_reason, credentials, settings, writes_enabled, created_at"""
+  paused_reason, credentials, settings, writes_enabled, mapping, mapping_version, created_at"""
 
 INSERT = """
 insert into sync.connections (tenant_id, id, platform, name, base_url, account_id, account_name, account_url,
@@ -208,3 +212,82 @@ async def change_place(
             "now": now,
         },
     )
+
+
+LOCK_MAPPING = """
+select c.mapping_version from sync.connections c
+where c.tenant_id = %(tenant_id)s and c.id = %(id)s for update
+"""
+
+SET_MAPPING = """
+update sync.connections
+set mapping = %(mapping)s, mapping_version = %(version)s, updated_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s
+"""
+
+
+async def set_mapping(
+    conn: Conn,
+    connection_id: UUID,
+    mapping: dict[str, Any] | None,
+    *,
+    tenant_id: UUID,
+    version: int,
+    now: datetime,
+) -> bool:
+    """Store a mapping as the one after `version`; False when that is not the one that holds.
+
+    Waits for transactions that write by the one before; later ones wait for its own to end.
+    """
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(LOCK_MAPPING, {"tenant_id": tenant_id, "id": connection_id})
+        if await cursor.fetchone() != version:
+            return False
+        await cursor.execute(
+            SET_MAPPING,
+            {
+                "tenant_id": tenant_id,
+                "id": connection_id,
+                "mapping": None if mapping is None else Jsonb(mapping),
+                "version": version + 1,
+                "now": now,
+            },
+        )
+    return True
+
+
+PUT_SETTINGS = """
+update sync.connections set settings = settings || %(settings)s, updated_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s
+"""
+
+
+async def put_settings(
+    conn: Conn, connection_id: UUID, settings: dict[str, Any], *, tenant_id: UUID, now: datetime
+) -> None:
+    """Set the settings that are named; others stay."""
+    await conn.execute(
+        PUT_SETTINGS,
+        {"tenant_id": tenant_id, "id": connection_id, "settings": Jsonb(settings), "now": now},
+    )
+
+
+# Conflicts with nothing but LOCK_MAPPING: every foreign key to a connection locks its row so.
+REQUIRE_MAPPING = """
+select from sync.connections c
+where c.tenant_id = %(tenant_id)s and c.id = %(id)s and c.mapping_version = %(version)s for key share
+"""
+
+
+async def require_mapping(conn: Conn, connection_id: UUID, version: int, *, tenant_id: UUID) -> None:
+    """Raise `RetryLater` unless this mapping still holds; it then does until the transaction ends.
+
+    Call it in every transaction that writes by a mapping.
+    """
+    cursor = await conn.execute(
+        REQUIRE_MAPPING, {"tenant_id": tenant_id, "id": connection_id, "version": version}
+    )
+    if cursor.rowcount != 1:
+        raise RetryLater(
+            "The mapping was changed meanwhile; the next run goes on by the new one.", after_seconds=0
+        )

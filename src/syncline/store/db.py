@@ -116,6 +116,13 @@ class Database:
                     await _set_bulk(conn)
                 yield conn
 
+    def rehearsed(self, look: Callable[[Conn], Awaitable[None]]) -> Database:
+        """Return this database as one in which every transaction is taken back, after a `look` at it.
+
+        For seeing what would be written without writing it. No transaction sees what one before it wrote.
+        """
+        return _Rehearsed(self._pool, self._conninfo, pooled=self.pooled, look=look)
+
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[Conn]:
         """Lend a connection in autocommit for one statement that belongs to no tenant: one round trip.
@@ -156,6 +163,30 @@ class Database:
                 await self._conninfo(), **_arguments(pooled=False)
             ) as conn:
                 yield conn
+
+
+class _Rehearsed(Database):
+    """See `Database.rehearsed`. Shares the connections of the database it was made from."""
+
+    def __init__(
+        self,
+        pool: AsyncConnectionPool[Conn],
+        conninfo: Callable[[], Awaitable[str]],
+        *,
+        pooled: bool,
+        look: Callable[[Conn], Awaitable[None]],
+    ) -> None:
+        super().__init__(pool, conninfo, pooled=pooled)
+        self._look = look
+
+    @asynccontextmanager
+    async def transaction(self, *, tenant_id: UUID | None, bulk: bool = False) -> AsyncGenerator[Conn]:
+        async with (
+            super().transaction(tenant_id=tenant_id, bulk=bulk) as conn,
+            conn.transaction(force_rollback=True),
+        ):
+            yield conn
+            await self._look(conn)
 
 
 async def connect(url: str, *, application_name: str = "syncline", pooler: Pooler = "auto") -> Conn:

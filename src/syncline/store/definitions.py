@@ -92,6 +92,47 @@ async def list_property_names(
         return await cursor.fetchall()
 
 
+LIST_SETTABLE = """
+select p.name from sync.properties p
+where p.tenant_id = %(tenant_id)s and p.connection_id = %(connection_id)s and p.object = %(object)s
+  and p.removed_at is null and not p.read_only and not p.calculated
+"""
+
+
+async def list_settable(conn: Conn, *, tenant_id: UUID, connection_id: UUID, object_name: str) -> list[str]:
+    """Return the names of properties that the CRM lets be set."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            LIST_SETTABLE, {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name}
+        )
+        return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectProperty:
+    object: str
+    name: str
+    type: str
+    #: False where the CRM lets nobody set it.
+    settable: bool
+    definition: dict[str, Any]
+
+
+LIST_PROPERTIES = """
+select p.object, p.name, p.type, not p.read_only and not p.calculated as settable, p.definition
+from sync.properties p
+where p.tenant_id = %(tenant_id)s and p.connection_id = %(connection_id)s and p.removed_at is null
+order by p.object, p.name
+"""
+
+
+async def list_properties(conn: Conn, *, tenant_id: UUID, connection_id: UUID) -> list[ObjectProperty]:
+    """Return the properties of all of a connection's objects, as they were last read."""
+    async with conn.cursor(row_factory=class_row(ObjectProperty)) as cursor:
+        await cursor.execute(LIST_PROPERTIES, {"tenant_id": tenant_id, "connection_id": connection_id})
+        return await cursor.fetchall()
+
+
 PUT_PIPELINE = """
 with put as (
   insert into crm.pipelines as p (tenant_id, id, connection_id, remote_id, object, key, label, position,

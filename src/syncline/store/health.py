@@ -135,6 +135,7 @@ async def list_long_transactions(conn: Conn, *, seconds: float) -> list[LongTran
 LIST_SUCCESSES = """
 select connection_id, object, max(completed_at) as at from sync.runs
 where tenant_id = %(tenant_id)s and status in ('success', 'partial')
+  and mode in ('backfill', 'incremental', 'manual')
 group by connection_id, object
 """
 

@@ -109,6 +109,7 @@ on conflict (tenant_id, connection_id, remote_id) do update set
   synced_at = excluded.synced_at
 where r.remote_updated_at is null or excluded.remote_updated_at is null
    or (r.remote_updated_at, r.requested_at) <= (excluded.remote_updated_at, excluded.requested_at)
+returning r.remote_id
 """)
 
 
@@ -120,24 +121,30 @@ async def upsert(
     tenant_id: UUID,
     connection_id: UUID,
     now: datetime,
-) -> None:
-    """Write payloads, many in one statement. Needs a transaction; once per transaction."""
+) -> set[str]:
+    """Write payloads, many in one statement, and return whose. Needs a transaction; once per transaction.
+
+    Absent from the answer are those that somebody else wrote in the meantime, of a later state.
+    """
     await conn.execute(CREATE_STAGING)
     await conn.execute(KEEP_PLAIN)
     async with conn.cursor() as cursor, cursor.copy(COPY_STAGING) as copy:
         copy.set_types(STAGING_TYPES)
         for row in rows:
             await copy.write_row(row)
-    await conn.execute(
-        UPSERT.format(table=table),
-        {"tenant_id": tenant_id, "connection_id": connection_id, "now": now},
-        prepare=False,
-    )
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            UPSERT.format(table=table),
+            {"tenant_id": tenant_id, "connection_id": connection_id, "now": now},
+            prepare=False,
+        )
+        return set(await cursor.fetchall())
 
 
 MARK_GONE = sql.SQL("""
 update {table} r
-set archived_at = %(now)s, archived_reason = %(reason)s, merged_into = %(merged_into)s, synced_at = %(now)s
+set archived_at = %(now)s, archived_reason = %(reason)s, merged_into = %(merged_into)s, synced_at = %(now)s,
+  requested_at = greatest(r.requested_at, %(asked_at)s)
 where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s
   and r.remote_id = any(%(remote_ids)s::text[])
   and (r.archived_at is null or %(reason)s = 'merged' and r.archived_reason <> 'merged')
@@ -155,8 +162,12 @@ async def mark_gone(
     reason: str,
     now: datetime,
     merged_into: str | None = None,
+    asked_at: datetime | None = None,
 ) -> list[str]:
-    """Mark records that the CRM no longer has, and return those that lived until now."""
+    """Mark records that the CRM no longer has, and return those that lived until now.
+
+    `asked_at` is when the CRM was asked for them in vain: what was read of them before is outdated.
+    """
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             MARK_GONE.format(table=table),
@@ -166,6 +177,7 @@ async def mark_gone(
                 "remote_ids": list(remote_ids),
                 "reason": reason,
                 "merged_into": merged_into,
+                "asked_at": asked_at,
                 "now": now,
             },
         )
@@ -199,6 +211,25 @@ async def list_living_ids(conn: Conn, table: Table, *, tenant_id: UUID, connecti
             LIST_LIVING_IDS.format(table=table), {"tenant_id": tenant_id, "connection_id": connection_id}
         )
         return await cursor.fetchall()
+
+
+FILTER_LIVING = sql.SQL("""
+select r.remote_id from {table} r
+where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.archived_at is null
+  and r.remote_id = any(%(remote_ids)s::text[])
+""")
+
+
+async def filter_living(
+    conn: Conn, table: Table, remote_ids: Sequence[str], *, tenant_id: UUID, connection_id: UUID
+) -> set[str]:
+    """Return those of `remote_ids` that the mirror holds as living."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            FILTER_LIVING.format(table=table),
+            {"tenant_id": tenant_id, "connection_id": connection_id, "remote_ids": list(remote_ids)},
+        )
+        return set(await cursor.fetchall())
 
 
 LIST_UNMAPPED = sql.SQL("""

@@ -1,10 +1,11 @@
 """Quotas of CRM accounts as all processes share them: slots taken, answers reported, limits as known.
 
-Knows the functions of migration 0002. Rows belong to an account at a CRM, not to a tenant.
+Knows the functions of migrations 0002 and 0009. Rows belong to an account at a CRM, not to a tenant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
@@ -79,9 +80,12 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What `take` gave. `granted` slots may exceed those wanted by some taken ahead."""
+    """What `take` gave."""
 
-    granted: int
+    #: By lane, highest first; never more than the lane wanted.
+    granted: list[int]
+    #: Slots beyond what was wanted.
+    taken_ahead: int
     #: When fewer than wanted were granted: when to ask again at the earliest.
     wait_ms: int
     window_ms: int
@@ -90,13 +94,15 @@ class Grant:
     on_trial: bool
     #: There is no limit of any kind: calls need not be asked for, only reported.
     unlimited: bool
-    #: The daily budget stops the calls for so long; None when it does not.
+    #: The daily budget stops the first lane for so long, and the other lanes; None when it does not.
+    reserve_wait_ms: int | None
     day_wait_ms: int | None
 
 
 TAKE = """
-select granted, wait_ms, window_ms, max_calls, on_trial, unlimited, day_wait_ms from sync.take_quota(
-  %(platform)s, %(account_id)s, %(bucket)s, %(holder)s, %(wanted)s, %(held)s, %(ahead)s, %(spends_reserve)s,
+select granted, taken_ahead, wait_ms, window_ms, max_calls, on_trial, unlimited, reserve_wait_ms, day_wait_ms
+from sync.take_quota(
+  %(platform)s, %(account_id)s, %(bucket)s, %(holder)s, %(wants)s::int[], %(wanted)s, %(held)s, %(ahead)s,
   %(forget_after_ms)s, %(passed_ages_ms)s::int[], %(refused_ages_ms)s::int[], %(close_ms)s,
   %(daily_refusals)s, %(stated_calls)s, %(stated_window_ms)s, %(remaining)s, %(fact_age_ms)s, %(silent)s,
   %(day_calls)s, %(day_remaining)s, %(day_silent)s)
@@ -109,14 +115,16 @@ async def take(
     report: Report,
     *,
     holder: UUID,
-    wanted: int,
+    wants: Sequence[int],
     held: int,
     ahead: int = 0,
-    spends_reserve: bool = False,
     forget_after_ms: int = 120_000,
 ) -> Grant | None:
     """Report and ask for slots in one round trip; None when the bucket must be opened (again) first.
 
+    `wants` is how many the holder waits for in each of the five lanes, highest first. A lower lane gets only
+    what no holder wants in a higher one, but for every twentieth slot; the wants of a holder who has not
+    called for two seconds count no more. Only the first lane is given the day's last tenth.
     `held` is what the holder has after the reported answers: calls under way and slots taken ahead. It is
     absolute, so that a lost answer of ours heals by itself; a holder therefore never has two calls of this
     running. `ahead` are slots he would take beyond `wanted` while the bucket is mostly free. A holder who
@@ -127,10 +135,10 @@ async def take(
         "account_id": bucket.account_id,
         "bucket": bucket.name,
         "holder": holder,
-        "wanted": wanted,
+        "wants": list(wants),
+        "wanted": sum(wants),
         "held": held,
         "ahead": ahead,
-        "spends_reserve": spends_reserve,
         "forget_after_ms": forget_after_ms,
     }
     async with conn.cursor(row_factory=class_row(Grant)) as cursor:
@@ -155,12 +163,18 @@ class Usage:
     closed_until: datetime | None
     rate_limit_hits: int
     day_started_at: datetime
-    #: Calls since then: of ours, and of everybody as far as headers told.
+    day_ends_at: datetime
+    #: Calls since the day began: of ours, and of everybody as far as headers told.
     day_ours: int
     day_used: int
     day_limit: int | None
-    #: What everybody will have used a day after `day_started_at`, going on at the rate since.
+    #: Everybody's calls per hour: in the last one, or since the day began when it is younger.
+    day_pace: float
+    #: What everybody will have used at the day's end, going on at this pace.
     day_forecast: int
+    #: When the day's budget, less the tenth kept for other tools, will be used up at this pace: all work for
+    #: which nobody waits stops then. In the past when it is used up, None when it lasts until the day's end.
+    day_enough_until: datetime | None
 
 
 LIST_USAGE = """
@@ -173,11 +187,13 @@ select b.bucket, b.budget,
                  and h.seen_at > now() - interval '2 minutes'), 0))::int as used,
   sync.quota_others(b, now()) as others, b.max_calls as "limit", b.window_ms, b.source,
   case when b.closed_until > now() then b.closed_until end as closed_until, b.rate_limit_hits,
-  d.started_at as day_started_at, d.ours as day_ours, d.used as day_used, d.max_calls as day_limit,
-  (d.used * greatest(1, 86400 / greatest(900, extract(epoch from now() - d.started_at))))::bigint
-    as day_forecast
+  (f.d).started_at as day_started_at, f.ends_at as day_ends_at, (f.d).ours as day_ours,
+  (f.d).used as day_used, (f.d).max_calls as day_limit,
+  round(f.calls_per_hour::numeric, 1)::float8 as day_pace,
+  f.forecast as day_forecast, f.enough_until as day_enough_until
 from sync.quota_buckets b
 join sync.quota_days d on d.platform = b.platform and d.account_id = b.account_id and d.budget = b.budget
+cross join lateral sync.forecast_quota_day(d, now()) f
 where b.platform = %(platform)s and b.account_id = %(account_id)s
 order by b.bucket
 """

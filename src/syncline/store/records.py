@@ -7,7 +7,7 @@ statements. A test proves that both roads leave the same rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -47,6 +47,10 @@ class RecordWrite:
     changes: str | None
     action: str
     change_id: UUID
+    #: JSON: {field: ms since 1970}, laid over the record's `field_times`; "*" stands for all not named.
+    times: str = "{}"
+    #: False when the record stays as it is, and only what was agreed on moves.
+    touches: bool = True
 
 
 def create_staging(record_type: RecordType) -> sql.Composed:
@@ -57,7 +61,7 @@ def create_staging(record_type: RecordType) -> sql.Composed:
     )
     return sql.SQL(
         "create temp table pull_records (record_id uuid, remote_id text, version bigint, base text,"
-        " changes text, action text, change_id uuid, {fields}) on commit drop"
+        " changes text, action text, change_id uuid, times jsonb, touches boolean, {fields}) on commit drop"
     ).format(fields=fields)
 
 
@@ -80,6 +84,8 @@ async def stage(conn: Conn, record_type: RecordType, writes: Iterable[RecordWrit
                     write.changes,
                     write.action,
                     write.change_id,
+                    write.times,
+                    write.touches,
                     *[values.get(name) for name in names],
                 )
             )
@@ -89,8 +95,8 @@ def insert_new(record_type: RecordType) -> sql.Composed:
     names = [name for name in record_type.fields if name != "created_at"]
     columns = [sql.Identifier(name) for name in names]
     return sql.SQL(
-        "insert into {table} (tenant_id, id, {columns}, created_at, updated_at)"
-        " select %(tenant_id)s, s.record_id, {values}, coalesce(s.created_at, %(now)s), %(now)s"
+        "insert into {table} (tenant_id, id, {columns}, field_times, created_at, updated_at)"
+        " select %(tenant_id)s, s.record_id, {values}, s.times, coalesce(s.created_at, %(now)s), %(now)s"
         " from pull_records s where s.version is null"
         " on conflict (tenant_id, id) do nothing"
     ).format(
@@ -104,9 +110,9 @@ def update_existing(record_type: RecordType) -> sql.Composed:
     names = [name for name in record_type.fields if name != "created_at"]
     return sql.SQL(
         "update {table} c set {settings}, created_at = coalesce(s.created_at, c.created_at),"
-        " version = c.version + 1, updated_at = %(now)s"
+        " version = c.version + 1, updated_at = %(now)s, field_times = c.field_times || s.times"
         " from pull_records s"
-        " where c.tenant_id = %(tenant_id)s and c.id = s.record_id and c.version = s.version"
+        " where c.tenant_id = %(tenant_id)s and c.id = s.record_id and c.version = s.version and s.touches"
     ).format(
         table=sql.Identifier("crm", record_type.table),
         settings=sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in names),
@@ -132,19 +138,37 @@ from pull_records s where s.changes is not null
 on conflict (tenant_id, changed_at, id) do nothing
 """
 
-# The same rows the trigger would queue: every other connection of the record that may be written to.
+# The same rows the trigger would queue, see sync.enqueue_push: other connections that may be written to.
 QUEUE_FOR_OTHERS = """
 insert into sync.queue as q (tenant_id, connection_id, record_type, record_id, fields, queued_at, not_before)
-select %(tenant_id)s, l.connection_id, %(record_type)s, s.record_id,
-       array(select jsonb_object_keys(s.changes::jsonb) order by 1), %(now)s, %(now)s
-from pull_records s
-join sync.links l on l.tenant_id = %(tenant_id)s and l.record_id = s.record_id
-join sync.connections c on c.tenant_id = %(tenant_id)s and c.id = l.connection_id
-where s.changes is not null and l.record_type = %(record_type)s and l.is_primary
-  and l.connection_id <> %(connection_id)s and c.writes_enabled
+select %(tenant_id)s, w.connection_id, %(record_type)s, s.record_id, s.changed, %(now)s, %(now)s
+from (select r.record_id, r.archived_at is not null as is_archived,
+             array(select jsonb_object_keys(r.changes::jsonb) order by 1) as changed
+      from pull_records r where r.changes is not null) s
+cross join sync.writing w
+left join sync.links l on l.tenant_id = %(tenant_id)s and l.record_id = s.record_id
+  and l.record_type = %(record_type)s and l.connection_id = w.connection_id and l.is_primary
+where w.tenant_id = %(tenant_id)s and w.record_type = %(record_type)s
+  and w.connection_id <> %(connection_id)s
+  and case when l.object is null then w.scope = 'create' and not s.is_archived
+           when l.object <> w.object then false
+           when w.scope = 'archive' then 'archived_at' = any(s.changed)
+           when s.is_archived then false
+           when w.scope = 'field' then w.field = '' or w.field = any(s.changed)
+           else false end
+group by w.connection_id, s.record_id, s.changed
+order by w.connection_id, s.record_id
 on conflict (tenant_id, connection_id, record_type, record_id) do update
   set fields = array(select distinct f from unnest(q.fields || excluded.fields) f order by 1),
-      state = 'pending', not_before = excluded.not_before, attempts = 0, last_error = null
+      what = excluded.what, revision = q.revision + 1,
+      state = case q.state when 'held' then 'held' else 'pending' end,
+      not_before = excluded.not_before, attempts = 0, last_error = null
+"""
+
+MAY_OTHERS_BE_WRITTEN = """
+select exists (select from sync.writing w
+               where w.tenant_id = %(tenant_id)s and w.record_type = %(record_type)s
+                 and w.connection_id <> %(connection_id)s)
 """
 
 
@@ -179,8 +203,10 @@ async def write_staged(
         await conn.execute(update_existing(record_type), values, prepare=False)
     await conn.execute(INSERT_LINKS, values, prepare=False)
     await conn.execute(INSERT_CHANGES, values, prepare=False)
-    if any_existing:
-        await conn.execute(QUEUE_FOR_OTHERS, values, prepare=False)
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(MAY_OTHERS_BE_WRITTEN, values)
+        if await cursor.fetchone():
+            await conn.execute(QUEUE_FOR_OTHERS, values, prepare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +218,8 @@ class ExistingRecord:
     version: int
     row: dict[str, Any]
     base: dict[str, list[Any]]
+    #: Field → pairs on their way to the CRM and not yet answered.
+    sent: dict[str, list[list[Any]]] = field(default_factory=dict[str, list[list[Any]]])
     #: False for a remote record that was merged into the one that is.
     is_primary: bool = True
 
@@ -202,7 +230,7 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 def lock_linked(record_type: RecordType) -> sql.Composed:
     return sql.SQL("""
 select l.remote_id, l.is_primary, c.id as record_id, c.version, to_jsonb(c)::text as row,
-       l.base::text as base
+       l.base::text as base, l.sent::text as sent
 from sync.links l
 join {table} c on c.tenant_id = %(tenant_id)s and c.id = l.record_id
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
@@ -220,6 +248,7 @@ class _Row:
     version: int
     row: str
     base: str
+    sent: str | None
 
 
 async def lock_linked_records(
@@ -251,6 +280,7 @@ async def lock_linked_records(
                 row.version,
                 _decode(row.row),
                 _decode(row.base),
+                {} if row.sent is None else _decode(row.sent),
                 row.is_primary,
             )
             for row in await cursor.fetchall()
@@ -317,6 +347,40 @@ async def lock_by_identity(
                 ExistingRecord("", row.record_id, row.version, _decode(row.row), {})
             )
     return found
+
+
+def find_unlinked_by_id(record_type: RecordType) -> sql.Composed:
+    return sql.SQL("""
+select c.id::text as key, c.id as record_id, c.version, to_jsonb(c)::text as row
+from {table} c
+where c.tenant_id = %(tenant_id)s and c.id = any(%(ids)s::uuid[])
+  and not exists (select from sync.links l
+                  where l.tenant_id = %(tenant_id)s and l.record_id = c.id
+                    and l.connection_id = %(connection_id)s and l.record_type = %(record_type)s)
+order by c.id
+for update of c
+""").format(table=sql.Identifier("crm", record_type.table))
+
+
+async def lock_unlinked_by_id(
+    conn: Conn, record_type: RecordType, *, tenant_id: UUID, connection_id: UUID, ids: Sequence[UUID]
+) -> dict[UUID, ExistingRecord]:
+    """Return records by our own id that this connection has no link to yet, locked in id order."""
+    async with conn.cursor(row_factory=class_row(_Candidate)) as cursor:
+        await cursor.execute(
+            find_unlinked_by_id(record_type),
+            {
+                "tenant_id": tenant_id,
+                "connection_id": connection_id,
+                "record_type": record_type.name,
+                "ids": list(ids),
+            },
+            prepare=False,
+        )
+        return {
+            row.record_id: ExistingRecord("", row.record_id, row.version, _decode(row.row), {})
+            for row in await cursor.fetchall()
+        }
 
 
 def count_of(record_type: RecordType) -> sql.Composed:

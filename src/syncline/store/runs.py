@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,9 @@ from psycopg.types.json import Jsonb
 from syncline.clock import new_id
 from syncline.errors import NotFound
 from syncline.store.db import Conn
+
+#: Modes that read an object from its beginning or its last mark on, under the lease of that object.
+READING_MODES = ("backfill", "incremental", "manual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +199,24 @@ ABANDON = """
 update sync.runs set status = 'failed', completed_at = %(now)s, updated_at = %(now)s,
   error_details = %(error_details)s
 where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
-  and status = 'running' and id <> %(current)s
+  and status = 'running' and id <> %(current)s and mode = any(%(modes)s::text[])
 """
 
 
 async def abandon_others(
-    conn: Conn, *, tenant_id: UUID, connection_id: UUID, object_name: str, current: UUID, now: datetime
+    conn: Conn,
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    current: UUID,
+    now: datetime,
+    modes: Sequence[str] = READING_MODES,
 ) -> int:
-    """End runs whose process died: whoever holds the lease knows that no other can be running."""
+    """End runs whose process died: whoever holds the lease knows that no other of these modes can be running.
+
+    Runs of other modes have leases of their own, and go on beside.
+    """
     cursor = await conn.execute(
         ABANDON,
         {
@@ -210,11 +224,36 @@ async def abandon_others(
             "connection_id": connection_id,
             "object": object_name,
             "current": current,
+            "modes": list(modes),
             "now": now,
             "error_details": Jsonb({"error": "The process ended before the run did; the next run went on."}),
         },
     )
     return cursor.rowcount
+
+
+ABANDON_ALL = """
+update sync.runs set status = 'failed', completed_at = %(now)s, updated_at = %(now)s,
+  error_details = %(error_details)s
+where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and status = 'running'
+  and mode = any(%(modes)s::text[])
+"""
+
+
+async def abandon_all(
+    conn: Conn, *, tenant_id: UUID, connection_id: UUID, modes: Sequence[str], now: datetime
+) -> None:
+    """End runs of all objects whose process died: for whoever holds the one lease of these modes."""
+    await conn.execute(
+        ABANDON_ALL,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "modes": list(modes),
+            "now": now,
+            "error_details": Jsonb({"error": "The process ended before the run did; another went on."}),
+        },
+    )
 
 
 GET = "select " + _COLUMNS + " from sync.runs where tenant_id = %(tenant_id)s and id = %(id)s"
@@ -234,13 +273,14 @@ LIST_LATEST = (
     + _COLUMNS
     + """ from sync.runs
 where tenant_id = %(tenant_id)s and status <> 'pending'
+  and mode in ('backfill', 'incremental', 'manual')
 order by connection_id, object, requested_at desc
 """
 )
 
 
 async def list_latest(conn: Conn, *, tenant_id: UUID) -> list[Run]:
-    """Return the latest run of each connection and object, running ones included."""
+    """Return the latest run that read each object of each connection, running ones included."""
     async with conn.cursor(row_factory=class_row(Run)) as cursor:
         await cursor.execute(LIST_LATEST, {"tenant_id": tenant_id})
         return await cursor.fetchall()
@@ -249,7 +289,7 @@ async def list_latest(conn: Conn, *, tenant_id: UUID) -> list[Run]:
 LAST_SUCCESS = """
 select max(completed_at) from sync.runs
 where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
-  and status in ('success', 'partial')
+  and status in ('success', 'partial') and mode in ('backfill', 'incremental', 'manual')
 """
 
 
@@ -261,3 +301,16 @@ async def find_last_success(
             LAST_SUCCESS, {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name}
         )
         return await cursor.fetchone()
+
+
+PRUNE_UNEVENTFUL = """
+delete from sync.runs
+where tenant_id = %(tenant_id)s and mode = 'webhook' and status = 'success' and completed_at < %(before)s
+  and records_created + records_updated + records_archived + records_failed = 0
+"""
+
+
+async def prune_uneventful(conn: Conn, *, tenant_id: UUID, before: datetime) -> int:
+    """Forget runs of webhooks that found everything known already, such as the echo of what we wrote."""
+    cursor = await conn.execute(PRUNE_UNEVENTFUL, {"tenant_id": tenant_id, "before": before})
+    return cursor.rowcount

@@ -47,9 +47,12 @@ async def put_default(
     mode: str,
     cron: str,
     next_at: datetime,
-) -> None:
-    """Make a schedule unless there is one: what a person has set stays. `next_at` may be now."""
-    await conn.execute(
+) -> bool:
+    """Make a schedule unless there is one: what a person has set stays. `next_at` may be now.
+
+    Returns whether it is new.
+    """
+    cursor = await conn.execute(
         PUT_DEFAULT,
         {
             "tenant_id": tenant_id,
@@ -60,6 +63,7 @@ async def put_default(
             "next_at": next_at,
         },
     )
+    return cursor.rowcount == 1
 
 
 CHANGE = """

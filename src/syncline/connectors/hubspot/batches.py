@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import RemoteRecord, Response, WriteOutcome
+from syncline.connectors.base import Response
 from syncline.connectors.hubspot.decode import read_as
 from syncline.connectors.hubspot.failures import CallRefused, Failure, ObjectUnknown, RouteUnknown, Taken
 from syncline.connectors.hubspot.refusals import explain, hopeless_properties, narrow
+from syncline.connectors.records import RemoteRecord
+from syncline.connectors.writes import WriteOutcome
 from syncline.errors import (
     LeaseLost,
     NotFound,

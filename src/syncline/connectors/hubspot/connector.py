@@ -11,16 +11,9 @@ from syncline.connectors.base import (
     Page,
     Pipeline,
     PropertyDefinition,
-    PropertyPlan,
-    PropertySet,
-    RemoteLink,
     RemoteObject,
-    RemoteRecord,
-    RemoteWrite,
     Send,
     Walk,
-    WantedProperty,
-    WriteOutcome,
 )
 from syncline.connectors.hubspot import (
     account,
@@ -37,6 +30,15 @@ from syncline.connectors.hubspot import (
 from syncline.connectors.hubspot.api import Api, Version
 from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, find_object, is_direct
 from syncline.connectors.hubspot.properties import missing_external_id
+from syncline.connectors.records import RemoteRecord
+from syncline.connectors.writes import (
+    PropertyPlan,
+    PropertySet,
+    RemoteLink,
+    RemoteWrite,
+    WantedProperty,
+    WriteOutcome,
+)
 from syncline.errors import Invalid, NotFound, SettingInvalid
 
 

@@ -15,8 +15,9 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from syncline.connectors.base import RemoteRecord
-from syncline.errors import Unavailable
+from syncline.connectors.hubspot.objects import EXTERNAL_ID
+from syncline.connectors.records import RemoteRecord
+from syncline.errors import RecordUnreadable, Unavailable
 
 #: (remote id or "", reason, original text), as in `base.Page.unreadable`.
 Unreadable = tuple[str, str, str]
@@ -126,6 +127,32 @@ def read_owners(body: bytes) -> Records:
     return _read_each(body, _convert_owner)
 
 
+def recall_record(payload: bytes) -> RemoteRecord:
+    """Read a payload that was stored. Raises `RecordUnreadable`."""
+    try:
+        record = _decode_record(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _recalled(_convert_carefully(_load_object(payload)))
+    return _finish(record.id, payload, record, record.properties)
+
+
+def recall_owner(payload: bytes) -> RemoteRecord:
+    """Read an owner's payload that was stored. Raises `RecordUnreadable`."""
+    return _recalled(_convert_owner(_load_object(payload)))
+
+
+def _load_object(payload: bytes) -> dict[str, Any]:
+    found = _load(payload)
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+def _recalled(found: RemoteRecord | Unreadable) -> RemoteRecord:
+    if isinstance(found, RemoteRecord):
+        return found
+    remote_id, reason, _ = found
+    raise RecordUnreadable(f"What is stored of this record {reason}.", remote_id=remote_id)
+
+
 def read_as(kind: type[T], body: bytes) -> T:
     """Decode an answer as `kind`, with text that cannot be stored replaced by U+FFFD.
 
@@ -188,7 +215,8 @@ def _finish(
             archived_ms = updated_ms or 0
     merged = properties.get("hs_merged_object_ids") or properties.get("hs_calculated_merged_vids")
     merged_ids = _merged_ids(remote_id, merged) if merged else ()
-    return RemoteRecord(remote_id, payload, properties, updated_ms, archived_ms, merged_ids, defect)
+    own_id = properties.get(EXTERNAL_ID) or None
+    return RemoteRecord(remote_id, payload, properties, updated_ms, archived_ms, merged_ids, own_id, defect)
 
 
 def _merged_ids(remote_id: str, text: Any) -> tuple[str, ...]:
@@ -261,7 +289,7 @@ def _convert_owner(original: dict[str, Any]) -> RemoteRecord | Unreadable:
         payload = _encode_sorted(kept)
     except (OverflowError, msgspec.MsgspecError):
         return remote_id, "is not of the form of an owner", json.dumps(original)
-    return RemoteRecord(remote_id, payload, kept, updated_ms, archived_ms, (), defect)
+    return RemoteRecord(remote_id, payload, kept, updated_ms, archived_ms, defect=defect)
 
 
 def _id_of(record: dict[str, Any]) -> str:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import msgspec
 
 from syncline.connectors.base import Pipeline, PropertyDefinition, Stage
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
+from syncline.domain.mapping_check import PropertyKind
+
+#: Property types (properties guide, read 2026-08) in neutral words.
+_KINDS: Mapping[str, PropertyKind] = {
+    "string": "text",
+    "phone_number": "text",
+    "number": "number",
+    "currency_number": "number",
+    "bool": "boolean",
+    "datetime": "time",
+    "date": "date",
+    "enumeration": "choice",
+}
 
 
 class _Listing(msgspec.Struct):
@@ -74,6 +88,16 @@ async def list_pipelines(api: Api, object_path: str) -> list[Pipeline]:
 async def list_schemas(api: Api) -> list[Schema]:
     """Read which custom objects the account has."""
     return read_as(_Schemas, (await api.call("GET", "schemas")).body).results
+
+
+def classify(kind: str, definition: Mapping[str, Any]) -> tuple[PropertyKind, tuple[str, ...]]:
+    """Say in neutral words what a property holds, and which choices it has."""
+    options: Any = definition.get("options")
+    listed = cast("list[dict[str, Any]]", options) if isinstance(options, list) else []
+    choices = tuple(str(each["value"]) for each in listed if "value" in each)
+    if kind == "enumeration" and definition.get("fieldType") == "booleancheckbox":
+        return "boolean", choices
+    return _KINDS.get(kind, "other"), choices
 
 
 def _property(definition: dict[str, Any]) -> PropertyDefinition:

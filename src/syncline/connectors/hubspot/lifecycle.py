@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
-from syncline.connectors.base import RemoteWrite, WriteOutcome
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.reading import ask, read_batch
+from syncline.connectors.writes import RemoteWrite, WriteOutcome
 from syncline.errors import LeaseLost, PauseConnection, RetryLater
 
 STAGE = "lifecyclestage"

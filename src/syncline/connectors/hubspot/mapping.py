@@ -1,4 +1,10 @@
-"""The default mapping: which HubSpot property is which field. Sources of names: the CRM objects' guides."""
+"""The default mapping: which HubSpot property is which field. Sources of names: the CRM objects' guides.
+
+What HubSpot lets nobody set is only pulled: creation times are its own, owners are read-only (owners guide),
+scores and stage probabilities are calculated (marked so in the property definitions of the portals seen; an
+account that differs says `direction: both` in its mapping). Whether a value can be set is, besides, asked of
+each account's own definitions before anything is written.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +25,10 @@ _CONTACTS = ObjectMap(
         FieldMap("lifecycle_stage", "lifecyclestage"),
         FieldMap("status", "hs_lead_status"),
         FieldMap("lead_source", "hs_lead_source"),
-        FieldMap("lead_score", "hubspotscore", "number"),
+        FieldMap("lead_score", "hubspotscore", "number", direction="pull"),
         FieldMap("vsl_watched", "vsl_watched", "boolean"),
         FieldMap("sales_script_version", "sales_script_version"),
-        FieldMap("created_at", "createdate", "time"),
+        FieldMap("created_at", "createdate", "time", direction="pull"),
     ),
 )
 
@@ -45,7 +51,7 @@ _COMPANIES = ObjectMap(
         FieldMap("description", "description"),
         FieldMap("lifecycle_stage", "lifecyclestage"),
         _OWNER,
-        FieldMap("created_at", "createdate", "time"),
+        FieldMap("created_at", "createdate", "time", direction="pull"),
     ),
 )
 
@@ -58,8 +64,8 @@ _DEALS = ObjectMap(
         FieldMap("currency", "deal_currency_code"),
         FieldMap("pipeline", "pipeline"),
         FieldMap("stage", "dealstage"),
-        # 0 to 1 at HubSpot.
-        FieldMap("probability", "hs_deal_stage_probability", "percent"),
+        # 0 to 1 at HubSpot, which calculates it from the stage.
+        FieldMap("probability", "hs_deal_stage_probability", "percent", direction="pull"),
         # Expected while open, real once closed.
         FieldMap("close_date", "closedate", "time"),
         _OWNER,
@@ -70,7 +76,7 @@ _DEALS = ObjectMap(
         FieldMap("trial_status", "trial_status"),
         FieldMap("payment_status", "payment_status"),
         FieldMap("installments", "number_of_installments__months", "number"),
-        FieldMap("created_at", "createdate", "time"),
+        FieldMap("created_at", "createdate", "time", direction="pull"),
     ),
 )
 
@@ -90,7 +96,7 @@ _CALLS = ObjectMap(
         FieldMap("from_number", "hs_call_from_number"),
         FieldMap("to_number", "hs_call_to_number"),
         _OWNER,
-        FieldMap("created_at", "hs_createdate", "time"),
+        FieldMap("created_at", "hs_createdate", "time", direction="pull"),
     ),
 )
 
@@ -106,7 +112,7 @@ _MEETINGS = ObjectMap(
         FieldMap("outcome", "hs_meeting_outcome"),
         FieldMap("location", "hs_meeting_location"),
         _OWNER,
-        FieldMap("created_at", "hs_createdate", "time"),
+        FieldMap("created_at", "hs_createdate", "time", direction="pull"),
     ),
 )
 
@@ -126,7 +132,7 @@ _EMAILS = ObjectMap(
         ),
         FieldMap("status", "hs_email_status"),
         _OWNER,
-        FieldMap("created_at", "hs_createdate", "time"),
+        FieldMap("created_at", "hs_createdate", "time", direction="pull"),
     ),
 )
 
@@ -138,7 +144,7 @@ _NOTES = ObjectMap(
         FieldMap("body", "hs_note_body"),
         FieldMap("occurred_at", "hs_timestamp", "time"),
         _OWNER,
-        FieldMap("created_at", "hs_createdate", "time"),
+        FieldMap("created_at", "hs_createdate", "time", direction="pull"),
     ),
 )
 
@@ -153,7 +159,7 @@ _TASKS = ObjectMap(
         FieldMap("priority", "hs_task_priority"),
         FieldMap("type", "hs_task_type"),
         _OWNER,
-        FieldMap("created_at", "hs_createdate", "time"),
+        FieldMap("created_at", "hs_createdate", "time", direction="pull"),
     ),
 )
 
@@ -161,10 +167,10 @@ _OWNERS = ObjectMap(
     object="owners",
     record_type="owner",
     fields=(
-        FieldMap("email", "email"),
-        FieldMap("first_name", "firstName"),
-        FieldMap("last_name", "lastName"),
-        FieldMap("created_at", "createdAt", "time"),
+        FieldMap("email", "email", direction="pull"),
+        FieldMap("first_name", "firstName", direction="pull"),
+        FieldMap("last_name", "lastName", direction="pull"),
+        FieldMap("created_at", "createdAt", "time", direction="pull"),
     ),
 )
 

@@ -8,6 +8,8 @@ from datetime import timedelta
 from syncline.connectors.base import Capabilities, Quota, RemoteObject
 
 PLATFORM = "hubspot"
+#: The property that holds our own id of a record we made.
+EXTERNAL_ID = "syncline_record_id"
 
 #: `hs_lastmodifieddate` is defined for contacts too, but empty there.
 _CONTACT_MODIFIED = "lastmodifieddate"

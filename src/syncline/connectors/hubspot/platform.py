@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from syncline.connectors.base import OAuth, Platform, Send
 from syncline.connectors.hubspot.api import LEGACY, VERSION
 from syncline.connectors.hubspot.connector import HubSpot
+from syncline.connectors.hubspot.definitions import classify
 from syncline.connectors.hubspot.failures import explain_failure, read_quota
 from syncline.connectors.hubspot.mapping import MAPPING
 from syncline.connectors.hubspot.oauth import authorize_url, exchange_code, refresh
 from syncline.connectors.hubspot.objects import CAPABILITIES
+from syncline.connectors.hubspot.reading import recall
+from syncline.connectors.hubspot.webhooks import WEBHOOKS
 from syncline.errors import SettingInvalid
 
 
@@ -28,5 +31,8 @@ HUBSPOT = Platform(
     explain_failure=explain_failure,
     read_quota=read_quota,
     mapping=MAPPING,
+    classify=classify,
+    recall=recall,
     oauth=OAuth(authorize_url, exchange_code, refresh),
+    webhooks=WEBHOOKS,
 )

@@ -13,15 +13,15 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import PropertyDefinition, PropertyPlan, PropertySet, WantedProperty
+from syncline.connectors.base import PropertyDefinition
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
 from syncline.connectors.hubspot.definitions import list_properties
 from syncline.connectors.hubspot.failures import CallRefused, Failure, Taken
+from syncline.connectors.hubspot.objects import EXTERNAL_ID
 from syncline.connectors.hubspot.refusals import explain
+from syncline.connectors.writes import PropertyPlan, PropertySet, WantedProperty
 from syncline.errors import SettingInvalid
-
-EXTERNAL_ID = "syncline_record_id"
 
 _GROUP = ("syncline", "Syncline")
 #: Of a wanted property's type: HubSpot's type and the form's kind of field.

@@ -10,10 +10,18 @@ from typing import NamedTuple
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Page, RemoteRecord
+from syncline.connectors.base import Page
 from syncline.connectors.hubspot.api import Api
-from syncline.connectors.hubspot.decode import Records, Unreadable, read_owners, read_records
+from syncline.connectors.hubspot.decode import (
+    Records,
+    Unreadable,
+    read_owners,
+    read_records,
+    recall_owner,
+    recall_record,
+)
 from syncline.connectors.hubspot.objects import modified_property
+from syncline.connectors.records import RemoteRecord
 from syncline.errors import Unavailable
 
 OWNERS = "owners"
@@ -159,6 +167,11 @@ async def _read_owners(api: Api, ids: frozenset[str]) -> Records:
             return Records(picked, unreadable)
         guard_progress(after, found.after)
         after = found.after
+
+
+def recall(object_name: str, payload: bytes) -> RemoteRecord:
+    """Read a payload as it was stored. See `base.Platform.recall`."""
+    return recall_owner(payload) if object_name == OWNERS else recall_record(payload)
 
 
 def guard_progress(after: str, following: str | None) -> None:

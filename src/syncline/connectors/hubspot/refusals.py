@@ -12,8 +12,8 @@ from typing import Any, cast
 
 import msgspec
 
-from syncline.connectors.base import WriteOutcome
 from syncline.connectors.hubspot.failures import Failure, shorten
+from syncline.connectors.writes import WriteOutcome
 from syncline.errors import AlreadyExists, NotFound, RateLimited, RecordRejected, ScopeMissing, Unavailable
 
 _EXISTING = re.compile(r"Existing ID:\s*(\d+)|\b(\d+) already has that value")

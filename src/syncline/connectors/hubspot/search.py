@@ -15,11 +15,12 @@ from typing import Any, Literal
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Page, RemoteRecord, Response
+from syncline.connectors.base import Page, Response
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import Records, parse_ms, read_records
 from syncline.connectors.hubspot.objects import modified_property
 from syncline.connectors.hubspot.reading import Asked, ask, widen
+from syncline.connectors.records import RemoteRecord
 from syncline.errors import Unavailable
 
 ID = "hs_object_id"

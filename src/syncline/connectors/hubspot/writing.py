@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import RemoteRecord, RemoteWrite, Response, WriteOutcome
+from syncline.connectors.base import Response
 from syncline.connectors.hubspot.api import Api, Route
 from syncline.connectors.hubspot.batches import (
     Answer,
@@ -25,9 +25,12 @@ from syncline.connectors.hubspot.batches import (
 from syncline.connectors.hubspot.decode import read_as, read_records
 from syncline.connectors.hubspot.failures import CallRefused, Failure
 from syncline.connectors.hubspot.lifecycle import STAGE, move_back
-from syncline.connectors.hubspot.properties import EXTERNAL_ID, Traits, missing_external_id
+from syncline.connectors.hubspot.objects import EXTERNAL_ID
+from syncline.connectors.hubspot.properties import Traits, missing_external_id
 from syncline.connectors.hubspot.reading import ask
 from syncline.connectors.hubspot.refusals import context_values, hopeless_properties
+from syncline.connectors.records import RemoteRecord
+from syncline.connectors.writes import RemoteWrite, WriteOutcome
 from syncline.errors import NotFound
 
 BATCH = 100

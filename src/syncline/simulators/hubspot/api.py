@@ -9,6 +9,7 @@ from syncline.simulators.hubspot.faults import Faults
 from syncline.simulators.hubspot.limits import Limits
 from syncline.simulators.hubspot.objects import ObjectType
 from syncline.simulators.hubspot.search import Searcher
+from syncline.simulators.hubspot.sending import Sender
 from syncline.simulators.hubspot.store import Store
 from syncline.simulators.hubspot.world import World
 
@@ -20,6 +21,7 @@ class Api:
         self.world = world
         self.limits = Limits(world.settings, world.now_ms)
         self.faults = Faults(world.seed)
+        self.webhooks = Sender(world)
         self._searchers: dict[str, Searcher] = {}
         self._correlation = random.Random(f"correlation {world.seed}")
 

@@ -41,9 +41,10 @@ class App:
         body = b"" if scope["method"] == "GET" else await _read(receive)
         path: str = scope["path"]
         if path.startswith(control.PREFIX):
-            await _send(
-                send, control.answer(self.api, scope["method"], path, scope["query_string"], body), []
-            )
+            answer = await control.wait_for(self.api, path, body)
+            if answer is None:
+                answer = control.answer(self.api, scope["method"], path, scope["query_string"], body)
+            await _send(send, answer, [])
             return
         await self._serve(scope, receive, send, body)
 

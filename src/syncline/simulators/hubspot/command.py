@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -18,6 +19,7 @@ from syncline.simulators.hubspot.population import Counts
 from syncline.simulators.hubspot.server import Server, listen, url_of
 from syncline.simulators.hubspot.settings import Settings
 from syncline.simulators.hubspot.values import time_ms
+from syncline.simulators.hubspot.webhooks import read_target
 from syncline.simulators.hubspot.world import World
 
 _SETTINGS = {field.name for field in fields(Settings)}
@@ -27,19 +29,22 @@ _COUNTS = {field.name: field.default for field in fields(Counts)}
 
 def run(
     *, port: int = 0, host: str = "127.0.0.1", seed: int = 1, anchor: str | None = None,
-    journal: str | None = None, guided: bool = False, out: TextIO | None = None, **options: Any,
+    journal: str | None = None, guided: bool = False, webhooks_to: str | None = None,
+    webhooks_secret_env: str | None = None, out: TextIO | None = None, **options: Any,
 ) -> None:  # fmt: skip
     """Serve a filled account until interrupted; the first line of `out` is JSON with port, url and token.
 
     Options are the names of `Settings` and of `population.Counts`. Raises `ValueError` for any other.
     `journal` names the file that remembers colleagues' edits; `guided` takes settings from standard input
-    and ends with it.
+    and ends with it. `webhooks_to` is told of every change from then on, signed with the secret that is in
+    the environment variable `webhooks_secret_env`.
     """
     unknown = set(options) - _SETTINGS - set(_COUNTS)
     if unknown:
         raise ValueError(f"unknown options: {', '.join(sorted(unknown))}")
     settings = Settings(**{name: options[name] for name in options if name in _SETTINGS})
     read_plan(settings.faults)
+    webhooks = read_webhooks(webhooks_to, webhooks_secret_env)
     if guided:
         follow(settings, sys.stdin.buffer)
     anchor_ms = time_ms(anchor) if anchor else None
@@ -56,7 +61,23 @@ def run(
     listener.listen(1024)
     address = {"port": listener.getsockname()[1], "url": url_of(listener), "token": DEFAULT_TOKEN}
     print(json.dumps(address), file=out or sys.stdout, flush=True)
-    Server(world).run(sockets=[listener])
+    server = Server(world)
+    if webhooks is not None:
+        server.app.api.webhooks.change(webhooks)
+    server.run(sockets=[listener])
+
+
+def read_webhooks(url: str | None, secret_env: str | None) -> dict[str, Any] | None:
+    """Return what the options set up; None without any. Raises `ValueError`."""
+    if url is None and secret_env is None:
+        return None
+    if url is None or secret_env is None:
+        raise ValueError("--webhooks-to and --webhooks-secret-env go together")
+    found = {"url": url, "secret": os.environ.get(secret_env, "")}
+    if not found["secret"]:
+        raise ValueError(f"{secret_env} holds no secret to sign webhooks with")
+    read_target(found, None)
+    return found
 
 
 def scale(contacts: int) -> dict[str, int]:
@@ -98,6 +119,10 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--guided", action="store_true", help="settings come as JSON lines on standard input; end with it"
     )
+    found.add_argument("--webhooks-to", metavar="URL", help="send webhooks of every change there")
+    found.add_argument(
+        "--webhooks-secret-env", metavar="VAR", help="variable with the client secret that signs them"
+    )
     found.add_argument("--edits-per-minute", type=float, default=0, help="edits by simulated colleagues")
     return found
 
@@ -108,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = vars(reader.parse_args(argv))
     try:
         read_plan(options["faults"])
+        read_webhooks(options["webhooks_to"], options["webhooks_secret_env"])
     except ValueError as problem:
         reader.error(str(problem))
     try:

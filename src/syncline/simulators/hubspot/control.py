@@ -13,10 +13,12 @@ from syncline.simulators.hubspot.faults import KINDS
 from syncline.simulators.hubspot.guided import change
 from syncline.simulators.hubspot.store import Plan, Record, encode
 from syncline.simulators.hubspot.values import iso
+from syncline.simulators.hubspot.webhooks import describe
 from syncline.simulators.hubspot.world import World
 
 PREFIX = "/_simulator/"
 _LINES = b"application/x-ndjson"
+_FLUSH_SECONDS = 60
 
 
 def answer(api: Api, method: str, path: str, query: bytes, body: bytes) -> Answer:
@@ -36,6 +38,17 @@ def answer(api: Api, method: str, path: str, query: bytes, body: bytes) -> Answe
         return json_answer(200, handler(api, given))
     except (KeyError, ValueError, TypeError, IndexError) as problem:
         return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
+
+
+async def wait_for(api: Api, path: str, body: bytes) -> Answer | None:
+    """Answer a call that takes time; None for those that `answer` answers."""
+    if path.removeprefix(PREFIX).strip("/") != "webhooks/flush":
+        return None
+    try:
+        timeout_seconds = float(json.loads(body or b"{}").get("timeout_seconds", _FLUSH_SECONDS))
+    except (ValueError, TypeError, AttributeError) as problem:
+        return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
+    return json_answer(200, await api.webhooks.flush(timeout_seconds))
 
 
 def dump(world: World, name: str, state: str = "") -> Iterator[bytes]:
@@ -95,11 +108,13 @@ def _stats(api: Api, _: dict[str, Any]) -> Any:
         "refreshes": api.world.auth.refreshes,
         "counts": {kind.name: len(api.world.stores[kind.type_id].living) for kind in api.world.types.all},
         "owners": len(api.world.owners),
+        "webhooks": api.webhooks.stats(),
     }
 
 
 def _reset_stats(api: Api, _: dict[str, Any]) -> Any:
     api.world.stats.clear()
+    api.webhooks.reset_stats()
     return {}
 
 
@@ -109,11 +124,22 @@ def _settings(api: Api, given: dict[str, Any]) -> Any:
     return asdict(settings)
 
 
+def _webhooks(api: Api, given: dict[str, Any]) -> Any:
+    """Set up, change, or with an empty `url` end the webhooks; see `webhooks.Target` for what can be set."""
+    return {"webhooks": api.webhooks.change(given)}
+
+
+def _get_webhooks(api: Api, _: dict[str, Any]) -> Any:
+    return {"webhooks": describe(api.webhooks.outbox.target)}
+
+
 def _queue_faults(api: Api, given: dict[str, Any]) -> Any:
     kinds = [str(kind) for kind in given["kinds"]]
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise ValueError(f"unknown faults: {', '.join(unknown)}")
+    if given.get("replace"):
+        api.faults.queued.clear()
     api.faults.queued += kinds
     return {"queued": len(api.faults.queued)}
 
@@ -213,6 +239,8 @@ _HANDLERS: dict[tuple[str, ...], Callable[[Api, dict[str, Any]], Any]] = {
     ("POST", "stats", "reset"): _reset_stats,
     ("GET", "settings"): _settings,
     ("POST", "settings"): _settings,
+    ("GET", "webhooks"): _get_webhooks,
+    ("POST", "webhooks"): _webhooks,
     ("POST", "faults"): _queue_faults,
     ("POST", "create"): _create,
     ("POST", "update"): _update,

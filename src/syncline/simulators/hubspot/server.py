@@ -46,9 +46,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.app = App(world)
         # No log: what went wrong is the client's to see, and faults would fill it.
         config = uvicorn.Config(
-            cast("Any", App(world)), http=_Protocol, loop="uvloop", lifespan="off", access_log=False,
+            cast("Any", self.app), http=_Protocol, loop="uvloop", lifespan="off", access_log=False,
             log_config=None, log_level=60, server_header=False, timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )  # fmt: skip
@@ -57,9 +58,11 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._colleagues = asyncio.create_task(keep_editing(self.world))
+        self.app.api.webhooks.start()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._colleagues.cancel()
+        await self.app.api.webhooks.stop()
         await super().shutdown(sockets)
 
 

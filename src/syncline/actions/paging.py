@@ -1,0 +1,33 @@
+"""Places in lists that are ordered by time: what a page ends with is where the next one begins."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from syncline.errors import Invalid
+
+
+def write_place(moment: datetime, row_id: UUID) -> str:
+    return f"{moment.isoformat()}/{row_id}"
+
+
+def read_place(text: str | None) -> tuple[datetime, UUID] | None:
+    """Read what `write_place` wrote. Raises `Invalid`."""
+    if text is None:
+        return None
+    moment, _, row_id = text.partition("/")
+    try:
+        return datetime.fromisoformat(moment), UUID(row_id)
+    except ValueError:
+        raise Invalid(
+            "That is not a place in the list. Take the one that the page before ended with."
+        ) from None
+
+
+def read_id(text: str, what: str) -> UUID:
+    """Read an id as a person gave it. Raises `Invalid`."""
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise Invalid(f"{text!r} is not the id of a {what}.") from None

@@ -1,0 +1,365 @@
+"""Sends what differs here to one object of a CRM: read again, merge, write down, send, agree.
+
+What is about to be sent is committed before the call that carries it, and what was answered becomes the new
+base. Ended at any moment, the next attempt reads again and finds by that what has arrived and what has not.
+Knows batches of one object; what they come to is `intents`', which are due, and when to stop, the drain's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from syncline.clock import from_ms, now
+from syncline.connectors.writes import WriteOutcome
+from syncline.domain.mapping import Mapper
+from syncline.domain.records import RecordType
+from syncline.domain.writing import Writer
+from syncline.engine.answers import note_failure, note_success
+from syncline.engine.intents import Batch, Intents, Item, put_off
+from syncline.engine.prepare import list_unreadable, prepare_page
+from syncline.engine.remotes import Remote
+from syncline.engine.shield import hold_flips
+from syncline.engine.tie import Foreseen, Ties
+from syncline.engine.write import Target
+from syncline.errors import (
+    AlreadyExists,
+    PauseConnection,
+    RetryLater,
+    StopForOperator,
+    SynclineError,
+)
+from syncline.store import absences, allowances, queue, records, sent
+from syncline.store.db import Conn
+from syncline.store.queue import Aside, Waiting
+from syncline.store.runs import RunCounts
+
+_T = TypeVar("_T")
+
+
+class WritingStopped(StopForOperator):
+    """Nothing may be written to the CRM now."""
+
+
+class Sender:
+    """Sends rows of one object of one connection, on behalf of one run.
+
+    With `rehearse` it comes as far as the first call that would write, tells what it would have sent, and
+    sends nothing; the target's database then has to be one that takes everything back.
+    """
+
+    def __init__(
+        self, target: Target, remote: Remote, mapper: Mapper, writer: Writer, names: list[str]
+    ) -> None:
+        self._target = target
+        self._remote = remote
+        self._mapper = mapper
+        self._names = names
+        self._kind: RecordType = mapper.record_type
+        self._intents = Intents(mapper, writer, target.access)
+        self.rehearse: Callable[[Batch, list[Foreseen]], None] | None = None
+        #: Sends what belongs to what; None where that is not allowed.
+        self.ties: Ties | None = None
+        #: Rows that a person has to look at.
+        self.parked = 0
+
+    @property
+    def target(self) -> Target:
+        return self._target
+
+    async def send_changes(self, rows: Sequence[Waiting]) -> None:
+        """Bring records that the CRM has to what they are here, where they still differ."""
+        if self.ties is not None and self.rehearse is None:
+            rows, parked = await self.ties.send(rows, self._require_leave)
+            self.parked += parked
+            if not rows:
+                return
+        by_id = {row.remote_id: row for row in rows if row.remote_id is not None}
+        page = await self._attempt(
+            rows, lambda: self._remote.connector.read_many(self._target.object_name, list(by_id), self._names)
+        )
+        if page is None:
+            return
+        prepared, unreadable = prepare_page(page, self._mapper), list_unreadable(page)
+        read = {record.remote_id: record for record in page.records}
+        batch = Batch()
+
+        async def intend() -> None:
+            nonlocal batch
+            batch = Batch()
+            async with self._transaction() as conn:
+                await self._require_leave(conn)
+                agreed = await self._target.write_chunk(
+                    conn, prepared, unreadable, RunCounts(), always=frozenset(by_id)
+                )
+                absent = [row.record_id for remote_id, row in by_id.items() if remote_id not in read]
+                at_rest = await absences.filter_archived(
+                    conn, self._kind, absent, tenant_id=self._target.tenant_id
+                )
+                for remote_id, row in by_id.items():
+                    if row.record_id in at_rest:  # on both sides; what differs is sent if it comes back
+                        batch.done.append(row)
+                    else:
+                        self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))
+                await hold_flips(conn, batch, self._remote.connection.settings, **self._target.keys)
+                quiet = [each.remote_id for each in batch.done if each.remote_id is not None]
+                if quiet:
+                    await sent.clear(conn, quiet, **self._target.object_keys)
+                await self._write_down(conn, batch, rows)
+
+        await self._target.persist(intend)
+        await self._carry_out(batch, rows)
+
+    async def send_new(self, rows: Sequence[Waiting]) -> None:
+        """Make records that the CRM does not have. Sent again after any failure, they are made once."""
+        rows = await self._adopt(rows)
+        batch = Batch()
+
+        async def intend() -> None:
+            nonlocal batch
+            batch = Batch()
+            async with self._transaction() as conn:
+                await self._require_leave(conn)
+                found = await records.lock_unlinked_by_id(
+                    conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
+                )
+                for row in rows:
+                    existing = found.get(row.record_id)
+                    if existing is None:
+                        # Linked in the meantime, or no more.
+                        if row.attempts >= 2:
+                            batch.done.append(row)
+                        else:
+                            batch.aside.append(Aside(row, "pending", "Looked at again.", 0.5))
+                    else:
+                        self._intents.plan_new(batch, row, existing.row)
+                await self._write_down(conn, batch, rows)
+
+        if rows:
+            await self._target.persist(intend)
+            await self._carry_out(batch, rows)
+
+    async def _adopt(self, rows: Sequence[Waiting]) -> Sequence[Waiting]:
+        """Look first for records that an earlier attempt may have made, and link those; return the others."""
+        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+            tried = await sent.list_unanswered_creates(
+                conn, [row.record_id for row in rows], **self._target.object_keys
+            )
+        if not tried:
+            return rows
+        retried = [row for row in rows if row.record_id in tried]
+        found = await self._attempt(
+            retried,
+            lambda: self._remote.connector.find_by_external_id(
+                self._target.object_name, [str(row.record_id) for row in retried], self._names
+            ),
+        )
+        if found is None:
+            return [row for row in rows if row.record_id not in tried]
+        await self._read_anew([record.remote_id for record in found.values()])
+        return [row for row in rows if str(row.record_id) not in found]
+
+    async def _read_anew(self, remote_ids: Sequence[str]) -> None:
+        """Bring records in as a pull does: what we made, or what is in the way of it, gets its link."""
+        if remote_ids:
+            page = await self._remote.connector.read_many(
+                self._target.object_name, list(remote_ids), self._names
+            )
+            await self._target.commit(prepare_page(page, self._mapper), list_unreadable(page))
+
+    async def send_deleted(self, rows: Sequence[Waiting]) -> None:
+        """Archive at the CRM what was deleted here."""
+        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+            buried = await sent.list_buried(conn, [row.record_id for row in rows], **self._target.object_keys)
+        # An id that was merged away may lead to another's record, which is not what was deleted.
+        page = await self._attempt(
+            rows,
+            lambda: self._remote.connector.read_many(
+                self._target.object_name, list(buried.values()), self._names
+            ),
+        )
+        if page is None:
+            return
+        living = {each.remote_id for each in page.records if each.archived_ms is None}
+        batch = Batch()
+
+        async def intend() -> None:
+            nonlocal batch
+            batch = Batch()
+            async with self._transaction() as conn:
+                await self._require_leave(conn)
+                for row in rows:
+                    remote_id = buried.get(row.record_id)
+                    self._intents.plan_deleted(batch, row, remote_id if remote_id in living else None)
+                await self._write_down(conn, batch, rows)
+
+        await self._target.persist(intend)
+        await self._carry_out(batch)
+
+    async def _carry_out(self, batch: Batch, rows: Sequence[Waiting] = ()) -> None:
+        self.parked += batch.parked
+        if self.rehearse is not None:
+            self.rehearse(batch, [] if self.ties is None else await self.ties.foresee(rows))
+            return
+        await self._send_archives(batch.archives)
+        await self._send(batch.writes)
+
+    async def _write_down(self, conn: Conn, batch: Batch, rows: Sequence[Waiting]) -> None:
+        """Commit to what is about to be sent, and to what need not be."""
+        target = self._target
+        await sent.put(
+            conn,
+            [self._intents.describe(each) for each in batch.items],
+            [row.record_id for row in rows],
+            **target.object_keys,
+            record_type=self._kind.name,
+            run_id=target.run_id,
+            now=now(),
+        )
+        await queue.done(conn, batch.done, **target.keys)
+        await queue.set_aside(conn, batch.aside, **target.keys, now=now())
+
+    async def _send(self, items: Sequence[Item]) -> None:
+        if not items:
+            return
+        writes = [each.write for each in items if each.write is not None]
+        sent_at = now()
+        outcomes = await self._call(
+            items, lambda: self._remote.connector.write_many(self._target.object_name, writes)
+        )
+        by_key = {each.key: each for each in outcomes}
+        pairs = [(item, by_key[str(item.row.record_id)]) for item in items]
+        await self._target.persist(partial(self._agree, pairs, sent_at))
+        taken = [
+            outcome.existing_id
+            for item, outcome in pairs
+            if item.action == "created"
+            and isinstance(outcome.failure, AlreadyExists)
+            and outcome.existing_id is not None
+        ]
+        await self._read_anew(taken)
+        _raise_for_all(outcomes)
+
+    async def _send_archives(self, items: Sequence[Item]) -> None:
+        if not items:
+            return
+        ids = {str(each.remote_id): each for each in items}
+        sent_at = now()
+        outcomes = await self._call(
+            items, lambda: self._remote.connector.archive_many(self._target.object_name, list(ids))
+        )
+        pairs = [(ids[each.key], each) for each in outcomes]
+        await self._target.persist(partial(self._agree, pairs, sent_at))
+        _raise_for_all(outcomes)
+
+    async def _agree(self, pairs: Sequence[tuple[Item, WriteOutcome]], sent_at: datetime) -> None:
+        """Make what was answered the new base, and put aside what was not written."""
+        target = self._target
+        counts = RunCounts(read=len(pairs))
+        done: list[Waiting] = []
+        aside: list[Aside] = []
+        answers: list[dict[str, Any]] = []
+        written: list[tuple[str, datetime | None, datetime]] = []
+        for item, outcome in pairs:
+            if outcome.failure is not None:
+                later, answer = note_failure(item, outcome)
+                aside.append(later)
+                answers.extend(answer)
+                counts.failed += later.state == "parked"
+                continue
+            _count(counts, item, outcome)
+            answer, is_whole = note_success(self._mapper, self._intents, item, outcome)
+            answers.append(answer)
+            if item.left:
+                aside.append(Aside(item.row, "parked", item.left))
+            elif item.action == "created" and self.ties is not None and self.ties.follow(item.row):
+                aside.append(Aside(item.row, "pending", "What it belongs to follows."))
+            elif is_whole:
+                done.append(item.row)
+            else:  # read again what the answer did not tell
+                aside.append(put_off(item.row, "The CRM did not confirm what was written.", most=3))
+            if outcome.remote_id is not None:
+                updated_ms = None if outcome.record is None else outcome.record.updated_ms
+                at = None if updated_ms is None else from_ms(updated_ms)
+                written.append((outcome.remote_id, at, sent_at))
+        async with self._transaction() as conn:
+            await target.prove_lease(conn)
+            await sent.outdate_payloads(conn, target.table, written, **target.keys)
+            await sent.answer(
+                conn,
+                answers,
+                **target.object_keys,
+                record_type=self._kind.name,
+                mapping_version=target.mapping_version,
+                now=now(),
+            )
+            await queue.done(conn, done, **target.keys)
+            await queue.set_aside(conn, aside, **target.keys, now=now())
+            await target.record_counts(conn, counts)
+        self.parked += sum(each.state == "parked" for each in aside)
+        target.counts.add(counts)
+
+    async def _attempt(self, rows: Sequence[Waiting], call: Callable[[], Awaitable[_T]]) -> _T | None:
+        """Make a call that writes nothing; when it fails for now, its rows are put off and None returned."""
+        try:
+            return await call()
+        except RetryLater as error:
+            if self.rehearse is not None:
+                raise
+            await self._put_all_off(rows, error)
+            return None
+
+    async def _call(
+        self, items: Sequence[Item], call: Callable[[], Awaitable[list[WriteOutcome]]]
+    ) -> list[WriteOutcome]:
+        """Make a call that writes. What it raises means that nothing was written by it."""
+        try:
+            return await call()
+        except RetryLater as error:
+            return [
+                WriteOutcome(_key_of(item), item.row.remote_id, failure=error, unwritten=True)
+                for item in items
+            ]
+
+    async def _put_all_off(self, rows: Iterable[Waiting], error: RetryLater) -> None:
+        aside = [put_off(row, str(error), after=error.after_seconds) for row in rows]
+        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+            await queue.set_aside(conn, aside, **self._target.keys, now=now())
+        self.parked += sum(each.state == "parked" for each in aside)
+
+    def _transaction(self) -> Any:
+        return self._target.db.transaction(tenant_id=self._target.tenant_id, bulk=True)
+
+    async def _require_leave(self, conn: Conn) -> None:
+        """Raise `LeaseLost` or `WritingStopped`: asked in the transaction that commits to sending."""
+        if self.rehearse is not None:
+            return
+        await self._target.prove_lease(conn)
+        reason = await allowances.find_stop(conn, **self._target.keys)
+        if reason is not None:
+            raise WritingStopped(reason)
+
+
+def _key_of(item: Item) -> str:
+    if item.write is not None:
+        return item.write.key
+    return str(item.remote_id)
+
+
+def _count(counts: RunCounts, item: Item, outcome: WriteOutcome) -> None:
+    if item.action == "archived":
+        counts.archived += 1
+    elif item.action == "created" and outcome.created is not False:
+        counts.created += 1
+    else:
+        counts.updated += 1
+
+
+def _raise_for_all(outcomes: Iterable[WriteOutcome]) -> None:
+    """Raise what concerns the whole connection, once every answer has been stored."""
+    for each in outcomes:
+        failure: SynclineError | None = each.failure
+        if isinstance(failure, PauseConnection):
+            raise failure
