@@ -199,8 +199,15 @@ async def test_who_leaves_the_line_keeps_nobody_waiting(db: Database) -> None:
         assert await is_served(other, "backfill", seconds=20)
 
 
+async def test_a_backfill_takes_every_slot_while_nobody_else_is_about(db: Database) -> None:
+    async with govern(db, 100, 30) as reading:
+        async with asyncio.timeout(10):
+            await asyncio.gather(*(acquire(reading, lane="backfill") for _ in range(100)))
+
+
 async def test_a_backfill_leaves_a_few_slots_to_who_comes_next(db: Database) -> None:
     async with govern(db, 100, 30) as reading, govern(db, 100, 30) as serving:
+        (await acquire(serving, lane="push")).unsent()  # somebody is about
         slots = [asyncio.create_task(acquire(reading, lane="backfill")) for _ in range(100)]
         async with asyncio.timeout(10):
             while sum(each.done() for each in slots) < 98:
@@ -218,6 +225,7 @@ async def test_who_comes_to_a_process_that_waits_for_less_is_served_without_wait
     db: Database,
 ) -> None:
     async with govern(db, 1000, 60) as governor:
+        (await acquire(governor, lane="person")).unsent()
         low = [asyncio.create_task(acquire(governor, lane="backfill")) for _ in range(990)]
         await until_waiting(db, [0, 0, 0, 0, 10])
         async with asyncio.timeout(10):  # the others look again once a second

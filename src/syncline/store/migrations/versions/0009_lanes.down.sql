@@ -53,6 +53,7 @@ drop function sync.mark_quota_day(sync.quota_days, sync.quota_days, timestamptz,
 drop function sync.turn_quota_day(sync.quota_days, timestamptz);
 drop table sync.quota_marks;
 alter table sync.quota_days drop column counted_at;
+alter table sync.quota_buckets drop column hurried_at;
 alter table sync.quota_buckets drop column passed_over;
 alter table sync.quota_holders drop column wanted;
 alter table sync.quota_holders drop column wants;

@@ -9,6 +9,9 @@ alter table sync.quota_holders add column wanted integer not null default 0;
 -- How many slots higher lanes were given while a lane waited. See share_quota.
 alter table sync.quota_buckets add column passed_over integer[] not null default '{0,0,0,0,0}';
 
+-- When one of the lanes that somebody waits for (a person, webhooks, push) last asked for slots.
+alter table sync.quota_buckets add column hurried_at timestamptz not null default '-infinity';
+
 -- When calls were last counted, or headers last told of them.
 alter table sync.quota_days add column counted_at timestamptz not null default '-infinity';
 
@@ -318,6 +321,9 @@ begin
   granted := no_slots;
   taken_ahead := 0;
   wait_ms := 0;
+  if wants[1] + wants[2] + wants[3] > 0 and b.hurried_at < t - interval '1 second' then
+    b.hurried_at := t;
+  end if;
   if wanted > 0 then
     if t < b.closed_until then
       wait_ms := ceil(extract(epoch from b.closed_until - t) * 1000);
@@ -326,7 +332,7 @@ begin
     else
       if b.on_trial then
         free := least(free, 1);
-      else
+      elsif b.hurried_at > t - make_interval(secs => b.window_ms / 1000.0) then
         kept := coalesce(b.max_calls, 0) / 50;
       end if;
       if wanted_elsewhere = 0 and wanted <= free - kept then
@@ -395,7 +401,7 @@ begin
     update sync.quota_buckets q set max_calls = b.max_calls, window_ms = b.window_ms, source = b.source,
       found_at = b.found_at, silent_answers = b.silent_answers, others = b.others, others_at = b.others_at,
       closed_until = b.closed_until, on_trial = b.on_trial, trial_at = b.trial_at,
-      rate_limit_hits = b.rate_limit_hits, passed_over = b.passed_over
+      rate_limit_hits = b.rate_limit_hits, passed_over = b.passed_over, hurried_at = b.hurried_at
     where q.platform = the_platform and q.account_id = the_account and q.bucket = the_bucket;
   end if;
   max_calls := b.max_calls;
