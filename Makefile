@@ -20,7 +20,7 @@ WORKERS ?= 2
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: setup
 setup: $(READY_DEV) ## Make .venv with everything for development (again only when the pins changed)
@@ -63,6 +63,11 @@ fix: $(READY_DEV) ## Mend what ruff can mend by itself
 .PHONY: bench
 bench: $(READY_DEV) ## Measure against the floor and against a plain script. ARGS="--contacts 2900 --no-write"
 	@$(PY) bench/run.py $(ARGS)
+
+.PHONY: bench-two-way
+bench-two-way: $(READY_DEV) ## Measure pushes and webhooks
+	@$(PY) bench/push.py
+	@$(PY) bench/webhooks.py
 
 .PHONY: pins
 pins: $(READY_DEV) ## Resolve requirements/*.txt from pyproject.toml. ARGS="--upgrade" takes newer versions
