@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
+from syncline.clock import to_ms
 from syncline.domain.agreement import brief, pair
 from syncline.domain.policies import HERE
 from syncline.domain.records import RecordType
 from syncline.domain.verdicts import is_blank, resembles, same
+
+#: In `field_times`: the time of all fields that are not named.
+ALL = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,18 @@ class Copy:
 
     def source_of(self, name: str) -> str:
         return self.field_sources.get(name, self.source)
+
+
+def copy_row(row: Mapping[str, Any]) -> Copy:
+    """Return a record of ours as its row stands, with when each field changed at its origin.
+
+    `field_times` holds those that are known; `ALL` stands for all that are not named, else `updated_at` does.
+    """
+    times: dict[str, int] = row.get("field_times") or {}
+    changed = times.get(ALL)
+    if changed is None:
+        changed = to_ms(datetime.fromisoformat(row["updated_at"]))
+    return Copy(row, updated_ms=changed, field_ms=times)
 
 
 #: What became of a field since it was agreed on. `fill`: never agreed on, and only ours has a value.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from syncline.clock import from_ms, new_id, to_ms
+from syncline.clock import from_ms, new_id
 from syncline.domain.agreement import agree_on_new, describe_changes, encode
-from syncline.domain.changes import Copy
+from syncline.domain.changes import ALL, Copy, copy_row
 from syncline.domain.mapping import MappedRecord
 from syncline.domain.merge import Merged, merge
 from syncline.domain.records import RecordType
@@ -29,8 +29,6 @@ from syncline.store.runs import RunCounts
 if TYPE_CHECKING:
     from syncline.engine.write import Target
 
-#: In `field_times`: the time of all fields that are not named.
-_ALL = "*"
 _ARCHIVED = "archived_at"
 _NONE: AbstractSet[str] = frozenset()
 
@@ -194,7 +192,7 @@ class Chunk:
         if existing is None:
             base, changes = agree_on_new(kind, mapped)
             self._counts.created += 1
-            times = "{}" if record.updated_ms is None else f'{{"{_ALL}":{record.updated_ms}}}'
+            times = "{}" if record.updated_ms is None else f'{{"{ALL}":{record.updated_ms}}}'
             return RecordWrite(
                 new_id(), record.remote_id, None, mapped.values, base, changes, "created", new_id(), times
             )
@@ -225,16 +223,12 @@ class Chunk:
     def _merge(
         self, kind: RecordType, record: Prepared, mapped: MappedRecord, existing: ExistingRecord
     ) -> Merged:
-        target, row = self._target, existing.row
-        times: dict[str, int] = row.get("field_times") or {}
-        ours_ms = times.get(_ALL)
-        if ours_ms is None:
-            ours_ms = to_ms(datetime.fromisoformat(row["updated_at"]))
+        target = self._target
         return merge(
             kind,
             target.policy,
             existing.base,
-            Copy(row, updated_ms=ours_ms, field_ms=times),
+            copy_row(existing.row),
             Copy(mapped.values, mapped.theirs, record.updated_ms, source=target.source),
             sent=existing.sent,
             access=target.access,

@@ -5,12 +5,10 @@ Changes nothing. What a merge would do is asked of the merge itself, so that wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from syncline.clock import to_ms
-from syncline.domain.changes import Change, Copy, find_change
+from syncline.domain.changes import Change, Copy, copy_row, find_change
 from syncline.domain.mapping import MappedRecord
 from syncline.domain.merge import Merged, merge
 from syncline.domain.records import RecordType
@@ -23,8 +21,6 @@ from syncline.store.drift import WHOLE, Cause, Finding, State
 from syncline.store.payloads import KnownPayload
 from syncline.store.standing import Standing
 
-#: In `field_times`: the time of all fields that are not named.
-_ALL = "*"
 #: Longer texts are cut where drift is shown.
 _LONGEST_SHOWN = 2_000
 
@@ -67,7 +63,7 @@ def find_differences(
     mapped = record.mapped
     if mapped is None:
         return []
-    ours = Copy(mine.row, updated_ms=_changed_ms(mine.row), field_ms=mine.row.get("field_times") or {})
+    ours = copy_row(mine.row)
     theirs = Copy(mapped.values, mapped.theirs, record.updated_ms, source=target.source)
     changes = _list_changes(target, kind, mine, ours, theirs)
     if not changes:
@@ -86,12 +82,6 @@ def find_differences(
         for name, change in changes.items()
         if (why := _explain(change, mapped, merged, mine, is_read=is_read)) is not None
     ]
-
-
-def _changed_ms(row: Mapping[str, Any]) -> int:
-    times: dict[str, int] = row.get("field_times") or {}
-    changed = times.get(_ALL)
-    return to_ms(datetime.fromisoformat(row["updated_at"])) if changed is None else changed
 
 
 def _list_changes(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from syncline.clock import to_ms
 from syncline.connectors.base import Page, Platform
-from syncline.domain.changes import Copy
+from syncline.domain.changes import Copy, copy_row
 from syncline.domain.mapping import MappedRecord, Mapper, ObjectMap
 from syncline.domain.mapping_file import ConnectionMapping, load_mapping
 from syncline.domain.merge import Access, Merged, merge
@@ -77,15 +76,11 @@ class RecallTerms:
     def merge(self, existing: ExistingRecord, base: dict[str, list[Any]], prepared: Prepared) -> Merged:
         """Merge as a chunk does; see `chunk.Chunk`."""
         mapped = prepared.mapped or MappedRecord({}, {}, {}, None)
-        times: dict[str, int] = existing.row.get("field_times") or {}
-        ours_ms = times.get("*")
-        if ours_ms is None:
-            ours_ms = to_ms(datetime.fromisoformat(existing.row["updated_at"]))
         return merge(
             self.change.kind,
             self.policy,
             base,
-            Copy(existing.row, updated_ms=ours_ms, field_ms=times),
+            copy_row(existing.row),
             Copy(mapped.values, mapped.theirs, prepared.updated_ms, source=self.source),
             sent=existing.sent,
             access=self.access,
