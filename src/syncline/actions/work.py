@@ -13,8 +13,8 @@ from syncline.actions.schedules import schedule_reconciles
 from syncline.clock import now
 from syncline.config import Settings
 from syncline.engine.inbox import serve_inbox
+from syncline.engine.keep_pushing import serve_push
 from syncline.engine.pull import Order, pull
-from syncline.engine.push import serve_push
 from syncline.engine.reconcile import MODE as RECONCILE
 from syncline.engine.reconcile import is_read, reconcile
 from syncline.engine.remotes import Remotes

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -23,80 +22,20 @@ from syncline.engine.intents import cut
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.notify import announce_conflicts
 from syncline.engine.rehearse import NoLease, Rehearsal
-from syncline.engine.remotes import Remote, Remotes
+from syncline.engine.remotes import Remote
 from syncline.engine.sending import Sender, WritingStopped
 from syncline.engine.terms import open_sender
 from syncline.engine.write import Target
-from syncline.errors import Busy, PauseConnection, RetryLater, SynclineError
+from syncline.errors import PauseConnection, SynclineError
 from syncline.store import connections, payloads, queue, runs
 from syncline.store.db import Conn, Database
 from syncline.store.queue import Waiting
 
-#: How often the queue is looked at; an edit made in psql sends no notification.
-LOOK_SECONDS = 0.2
 PURPOSE = "push"
 #: Batches of one connection under way at once: enough to use its quota up at a second per call.
 AT_ONCE = 8
-#: How long a connection is left alone after its drain failed.
-_PAUSE_SECONDS = 5.0
 
 _log = structlog.get_logger(__name__)
-
-
-async def serve_push(db: Database, remotes: Remotes, settings: Settings, stop: asyncio.Event) -> None:
-    """Drain whatever may be written, of all tenants, until `stop`. Any number of processes may do so."""
-    draining: dict[UUID, asyncio.Task[None]] = {}
-    rests: dict[UUID, float] = {}
-    clock = asyncio.get_running_loop().time
-    failing = False
-    while not stop.is_set():
-        try:
-            async with db.statement() as conn:
-                due = await queue.list_due_connections(conn, now=now())
-            failing = False
-        except RetryLater as error:
-            due = []
-            if not failing:
-                _log.warning("push_waits", reason=str(error))
-            failing = True
-        for tenant_id, connection_id in due:
-            if connection_id not in draining and rests.get(connection_id, 0.0) <= clock():
-                task = asyncio.create_task(_drain_one(db, remotes, settings, tenant_id, connection_id, stop))
-                draining[connection_id] = task
-        for connection_id, task in list(draining.items()):
-            if task.done():
-                del draining[connection_id]
-                if _has_failed(task):
-                    rests[connection_id] = clock() + _PAUSE_SECONDS
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await stop.wait()
-    if draining:
-        await asyncio.wait(draining.values())
-
-
-def _has_failed(task: asyncio.Task[None]) -> bool:
-    if task.cancelled():
-        return True
-    error = task.exception()
-    if error is None or isinstance(error, Busy):
-        return error is not None
-    known = isinstance(error, SynclineError)
-    _log.warning("push_failed", error=type(error).__name__, reason=str(error) if known else None)
-    return True
-
-
-async def _drain_one(
-    db: Database,
-    remotes: Remotes,
-    settings: Settings,
-    tenant_id: UUID,
-    connection_id: UUID,
-    stop: asyncio.Event,
-) -> None:
-    async with db.transaction(tenant_id=tenant_id) as conn:
-        connection = await connections.get(conn, connection_id, tenant_id=tenant_id)
-    await drain(db, remotes.open(connection, lane="push"), settings, stop=stop)
 
 
 @dataclass(slots=True)
