@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from syncline.simulators.hubspot import command as hubspot
+from syncline.simulators.pipedrive import command as pipedrive
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +26,7 @@ class Simulator:
 
 SIMULATORS: Mapping[str, Simulator] = {
     "hubspot": Simulator("HubSpot", hubspot.run, hubspot.main, hubspot.DEFAULT_TOKEN, hubspot.scale),
+    "pipedrive": Simulator(
+        "Pipedrive", pipedrive.run, pipedrive.main, pipedrive.DEFAULT_TOKEN, pipedrive.scale
+    ),
 }

@@ -1,4 +1,4 @@
-"""What tests of the simulator hold in their hands: a time they move, and calls to an account."""
+"""What tests of the simulator hold in their hands: calls to an account, and the time they move."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx2
 
+from moving_clock import NOW_MS, Clock
 from syncline.simulators.hubspot import World
 
-#: A Sunday, long after every populated record.
-NOW_MS = 1_790_000_000_000
+__all__ = ["NOW_MS", "SMALL", "Clock", "Hub"]
+
 SMALL = {
     "contacts": 230,
     "companies": 20,
@@ -25,19 +26,6 @@ SMALL = {
     "cars": 12,
     "archived_contacts": 6,
 }
-
-
-class Clock:
-    """A time that moves only when told to."""
-
-    def __init__(self) -> None:
-        self.ms = NOW_MS
-
-    def __call__(self) -> int:
-        return self.ms
-
-    def advance(self, seconds: float) -> None:
-        self.ms += int(seconds * 1000)
 
 
 @dataclass

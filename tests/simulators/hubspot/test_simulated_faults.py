@@ -7,9 +7,10 @@ import httpx2
 import pytest
 from hub import Hub
 
+from syncline.simulators.faults import Faults, read_plan
 from syncline.simulators.hubspot import Settings, World
 from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
-from syncline.simulators.hubspot.faults import KINDS, Faults, read_plan
+from syncline.simulators.hubspot.faults import KINDS
 from syncline.simulators.hubspot.server import in_loop
 
 pytestmark = pytest.mark.anyio
@@ -103,16 +104,16 @@ async def test_a_share_of_requests_meets_every_kind_in_turn(hub: Hub):
 
 
 def test_the_same_seed_fails_the_same_requests():
-    one, other = Faults(5), Faults(5)
+    one, other = Faults(5, KINDS), Faults(5, KINDS)
     assert [one.next("0.2") for _ in range(200)] == [other.next("0.2") for _ in range(200)]
 
 
 def test_every_kind_comes_up_when_none_is_chosen():
-    faults = Faults(1)
+    faults = Faults(1, KINDS)
     assert [faults.next("1") for _ in KINDS] == list(KINDS)
 
 
 @pytest.mark.parametrize("text", ["2", "-1", "0.1:429,teapot", "often"])
 def test_a_plan_that_makes_no_sense_is_refused(text: str):
     with pytest.raises(ValueError, match=r"fault|float"):
-        read_plan(text)
+        read_plan(text, KINDS)

@@ -7,7 +7,6 @@ Nothing here is checked as the API checks it (`writes` does); tests may plant wh
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from typing import Any
 from syncline.simulators.hubspot import catalogue
 from syncline.simulators.hubspot.associations import Graph, TypeKey
 from syncline.simulators.hubspot.auth import Auth
-from syncline.simulators.hubspot.index import SearchIndex
 from syncline.simulators.hubspot.objects import COMPANY, CONTACT, DEAL, ObjectType, ObjectTypes, custom_type
 from syncline.simulators.hubspot.pipelines import Owner, Pipeline, default_pipelines, stage_facts
 from syncline.simulators.hubspot.settings import Settings
 from syncline.simulators.hubspot.store import Entry, Properties, Record, Store
-from syncline.simulators.hubspot.values import DAY_MS, iso
+from syncline.simulators.index import SearchIndex
+from syncline.simulators.times import DAY_MS, iso, wall_clock_ms
 
 APP_ID = "39522895"
 INTEGRATION = ("INTEGRATION", APP_ID)
@@ -62,7 +61,7 @@ class Account:
         self.rng = random.Random(seed)
         self.types = ObjectTypes()
         self.stores: dict[str, Store] = {}
-        self.indexes: dict[str, SearchIndex] = {}
+        self.indexes: dict[str, SearchIndex[Record]] = {}
         self.owners: list[Owner] = []
         self.graph = Graph({kind.type_id: kind.singular for kind in self.types.all})
         self.pipelines: dict[str, list[Pipeline]] = default_pipelines()
@@ -326,10 +325,6 @@ class Account:
         self.events.append(event)
         for listener in self.listeners:
             listener(event)
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def first_entries(record: Record, name: str) -> tuple[Entry, ...]:

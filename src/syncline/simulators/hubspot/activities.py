@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from syncline.simulators.hubspot import pools
+from syncline.simulators import pools
+from syncline.simulators.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.catalogue import DISPOSITIONS
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import (
     CALL,
     COMPANY,
@@ -18,10 +18,10 @@ from syncline.simulators.hubspot.objects import (
     TASK,
     ObjectType,
 )
-from syncline.simulators.hubspot.phones import format_phone, random_phone
 from syncline.simulators.hubspot.population import Counts, Draft
 from syncline.simulators.hubspot.store import Properties, Record
 from syncline.simulators.hubspot.values import iso
+from syncline.simulators.phones import format_phone, random_phone
 
 #: Share of calls that no record is associated with: only the number tells whom they were with.
 UNASSOCIATED_CALLS = 0.3

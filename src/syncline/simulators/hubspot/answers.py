@@ -1,27 +1,15 @@
-"""Requests as handlers see them, answers, and the bodies of HubSpot's errors. Knows no state."""
+"""Requests as handlers see them, and the bodies of HubSpot's errors. Knows no state."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, cast
-from urllib.parse import unquote_plus
 
+from syncline.simulators import answers
 from syncline.simulators.hubspot.grants import Grant
-from syncline.simulators.hubspot.store import encode
 
 OBJECT_MISSING = "Object not found.  objectId are usually numeric."
 SCOPES_LINK = "https://developers.hubspot.com/scopes"
-
-
-@dataclass(slots=True)
-class Answer:
-    status: int
-    body: bytes = b""
-    #: None sends HubSpot's JSON content type.
-    content_type: bytes | None = None
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
 
 
 class ApiError(Exception):
@@ -98,10 +86,6 @@ def scope_missing(scopes: tuple[str, ...]) -> ApiError:
     )
 
 
-def json_answer(status: int, value: Any) -> Answer:
-    return Answer(status, encode(value))
-
-
 class Request:
     """One call, with its body in full."""
 
@@ -170,45 +154,10 @@ class Request:
         return dict(Query(self.body).pairs)
 
 
-@lru_cache(maxsize=1024)
-def _decoded(text: str) -> str:
-    # The same long lists of properties come with every page.
-    return unquote_plus(text)
+class Query(answers.Query):
+    """A query string as HubSpot reads it."""
 
-
-class Query:
-    """A query string: lists may come as commas or as repeated names."""
-
-    __slots__ = ("pairs",)
-
-    def __init__(self, raw: bytes) -> None:
-        self.pairs: list[tuple[str, str]] = []
-        if not raw:
-            return
-        for part in raw.decode("utf-8", "replace").split("&"):
-            name, _, value = part.partition("=")
-            if "%" in value or "+" in value:
-                value = _decoded(value)
-            if "%" in name:
-                name = _decoded(name)
-            self.pairs.append((name.removesuffix("[]"), value))
-
-    def get(self, name: str) -> str | None:
-        for key, value in self.pairs:
-            if key == name:
-                return value
-        return None
-
-    def joined(self, name: str) -> str:
-        """Return all values of a list, comma separated."""
-        found = [value for key, value in self.pairs if key == name]
-        return found[0] if len(found) == 1 else ",".join(found)
-
-    def list(self, name: str) -> list[str]:
-        return [part.strip() for part in self.joined(name).split(",") if part.strip()]
-
-    def flag(self, name: str) -> bool:
-        return (self.get(name) or "").lower() == "true"
+    __slots__ = ()
 
     def number(self, name: str, default: int) -> int:
         """Return an integer. Raises `ApiError`."""

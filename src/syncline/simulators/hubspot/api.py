@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 
+from syncline.simulators.faults import Faults
 from syncline.simulators.hubspot.answers import Request, object_missing, scope_missing, unknown_type
-from syncline.simulators.hubspot.faults import Faults
+from syncline.simulators.hubspot.faults import KINDS
 from syncline.simulators.hubspot.limits import Limits
 from syncline.simulators.hubspot.objects import ObjectType
 from syncline.simulators.hubspot.search import Searcher
@@ -20,7 +21,7 @@ class Api:
     def __init__(self, world: World) -> None:
         self.world = world
         self.limits = Limits(world.settings, world.now_ms)
-        self.faults = Faults(world.seed)
+        self.faults = Faults(world.seed, KINDS)
         self.webhooks = Sender(world)
         self._searchers: dict[str, Searcher] = {}
         self._correlation = random.Random(f"correlation {world.seed}")

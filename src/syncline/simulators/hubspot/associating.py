@@ -7,18 +7,12 @@ import binascii
 from collections.abc import Iterable
 from typing import Any, cast
 
-from syncline.simulators.hubspot.answers import (
-    Answer,
-    ApiError,
-    Request,
-    invalid,
-    json_answer,
-    object_missing,
-)
+from syncline.simulators.answers import Answer, encode, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request, invalid, object_missing
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.associations import TypeKey, Types
 from syncline.simulators.hubspot.objects import ObjectType
-from syncline.simulators.hubspot.store import Store, encode
+from syncline.simulators.hubspot.store import Store
 from syncline.simulators.hubspot.values import iso
 
 READ_MOST, CREATE_MOST, ARCHIVE_MOST = 1000, 2000, 100

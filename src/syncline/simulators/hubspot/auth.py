@@ -9,10 +9,20 @@ from dataclasses import dataclass
 from syncline.simulators.hubspot.answers import ApiError
 from syncline.simulators.hubspot.grants import Grant
 from syncline.simulators.hubspot.values import DAY_MS, iso
+from syncline.simulators.tokens import CLIENT_ID, CLIENT_SECRET, TokenBook
+
+__all__ = [
+    "ALL_SCOPES",
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "DEFAULT_TOKEN",
+    "LIFETIME_SECONDS",
+    "Auth",
+    "Consent",
+    "expired",
+]
 
 DEFAULT_TOKEN = "pat-na1-simulated"  # noqa: S105 -- a token of the simulator only
-CLIENT_ID = "simulated-client"
-CLIENT_SECRET = "simulated-secret"  # noqa: S105 -- as above
 LIFETIME_SECONDS = 1800
 
 ALL_SCOPES = frozenset(
@@ -42,20 +52,11 @@ class Consent:
     redirect_uri: str | None = None
 
 
-class Auth:
+class Auth(TokenBook[Grant, Consent]):
     """All credentials of the account. `tokens` may be changed freely by tests."""
 
     def __init__(self, rng: random.Random, now_ms: Callable[[], int]) -> None:
-        self._rng = rng
-        self._now_ms = now_ms
-        self.tokens: dict[str, Grant] = {}
-        self.codes: dict[str, Consent] = {}
-        self.refresh_tokens: dict[str, Consent] = {}
-        self.clients: dict[str, str] = {CLIENT_ID: CLIENT_SECRET}
-        #: How long new OAuth access tokens live.
-        self.lifetime_seconds: float = LIFETIME_SECONDS
-        #: Refreshes answered, for tests that want exactly one.
-        self.refreshes = 0
+        super().__init__(rng, now_ms, LIFETIME_SECONDS)
         self.add_token(DEFAULT_TOKEN)
 
     def add_token(
@@ -90,17 +91,6 @@ class Auth:
         grant.refresh_token = refresh_token
         return grant
 
-    def revoke(self, token: str) -> None:
-        """End a token; a refresh token takes its access tokens with it, as an uninstall does."""
-        self.tokens.pop(token, None)
-        if self.refresh_tokens.pop(token, None):
-            for grant in [grant for grant in self.tokens.values() if grant.refresh_token == token]:
-                del self.tokens[grant.token]
-
-    def expire(self, token: str, *, seconds_ago: float = 1) -> None:
-        """Let an access token have expired that long ago."""
-        self.tokens[token].expires_ms = self._now_ms() - int(seconds_ago * 1000)
-
     def check(self, header: bytes) -> Grant:
         """Return the grant of an Authorization header. Raises `ApiError` 401."""
         scheme, _, token = header.decode("latin-1").partition(" ")
@@ -112,7 +102,7 @@ class Auth:
         return grant
 
     def _random(self, prefix: str) -> str:
-        return f"{prefix}{self._rng.getrandbits(160):040x}"
+        return f"{prefix}{self.random_digits(40)}"
 
 
 def expired(expires_ms: int, now_ms: int) -> ApiError:

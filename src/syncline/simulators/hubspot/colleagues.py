@@ -5,14 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from syncline.simulators.hubspot import pools
+from syncline.simulators import pools
 from syncline.simulators.hubspot.account import COLLEAGUE, Account
 from syncline.simulators.hubspot.catalogue import DISPOSITIONS, LEAD_STATUS, LIFECYCLE
 from syncline.simulators.hubspot.objects import CALL, COMPANY, CONTACT, DEAL, NOTE
-from syncline.simulators.hubspot.phones import format_phone, random_phone
-from syncline.simulators.hubspot.population import address_part
 from syncline.simulators.hubspot.store import Record
 from syncline.simulators.hubspot.values import iso
+from syncline.simulators.names import address_part
+from syncline.simulators.phones import format_phone, random_phone
 
 Edit = Callable[[Account, random.Random], str | None]
 

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-from syncline.simulators.hubspot.answers import Answer, Query, json_answer
+from syncline.simulators.answers import Answer, encode
+from syncline.simulators.control import COMMON, answer_call, by_route, wait_flushed
+from syncline.simulators.hubspot.answers import Query
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.faults import KINDS
-from syncline.simulators.hubspot.guided import change
-from syncline.simulators.hubspot.store import Plan, Record, encode
+from syncline.simulators.hubspot.store import Plan, Record
 from syncline.simulators.hubspot.values import iso
 from syncline.simulators.hubspot.webhooks import describe
 from syncline.simulators.hubspot.world import World
+from syncline.simulators.settings import change
 
 PREFIX = "/_simulator/"
 _LINES = b"application/x-ndjson"
-_FLUSH_SECONDS = 60
 
 
 def answer(api: Api, method: str, path: str, query: bytes, body: bytes) -> Answer:
     """Answer a call under `/_simulator/`; mistakes of the caller come back as 400 with a sentence."""
     segments = [segment for segment in path.removeprefix(PREFIX).split("/") if segment]
-    try:
-        given: dict[str, Any] = json.loads(body) if body else {}
-        if segments[:1] == ["dump"] and method == "GET":
-            return Answer(
-                200, b"".join(dump(api.world, segments[1], Query(query).get("state") or "")), _LINES
-            )
-        if segments[:1] == ["associations"] and method == "GET":
-            return Answer(200, b"".join(dump_associations(api.world, segments[1], segments[2])), _LINES)
-        handler = _HANDLERS.get((method, *segments))
-        if handler is None:
-            return json_answer(404, {"error": f"no such control: {method} {path}"})
-        return json_answer(200, handler(api, given))
-    except (KeyError, ValueError, TypeError, IndexError) as problem:
-        return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
+    handler = _HANDLERS.get((method, *segments))
+
+    def carry_out(given: dict[str, Any]) -> Any:
+        if handler is not None:
+            return handler(api, given)
+        if segments[0] == "dump":
+            state = Query(query).get("state") or ""
+            return Answer(200, b"".join(dump(api.world, segments[1], state)), _LINES)
+        return Answer(200, b"".join(dump_associations(api.world, segments[1], segments[2])), _LINES)
+
+    known = handler is not None or (method == "GET" and segments[:1] in (["dump"], ["associations"]))
+    return answer_call(method, path, body, carry_out if known else None)
 
 
 async def wait_for(api: Api, path: str, body: bytes) -> Answer | None:
     """Answer a call that takes time; None for those that `answer` answers."""
-    if path.removeprefix(PREFIX).strip("/") != "webhooks/flush":
-        return None
-    try:
-        timeout_seconds = float(json.loads(body or b"{}").get("timeout_seconds", _FLUSH_SECONDS))
-    except (ValueError, TypeError, AttributeError) as problem:
-        return json_answer(400, {"error": f"{type(problem).__name__}: {problem}"})
-    return json_answer(200, await api.webhooks.flush(timeout_seconds))
+    return await wait_flushed(path.removeprefix(PREFIX), body, api.webhooks.flush)
 
 
 def dump(world: World, name: str, state: str = "") -> Iterator[bytes]:
@@ -99,12 +91,9 @@ def dump_associations(world: World, source: str, target: str) -> Iterator[bytes]
 
 
 def _stats(api: Api, _: dict[str, Any]) -> Any:
-    by_route: dict[str, dict[str, int]] = {}
-    for (route, status), count in sorted(api.world.stats.items()):
-        by_route.setdefault(route, {})[str(status)] = count
     return {
         "requests": sum(api.world.stats.values()),
-        "routes": by_route,
+        "routes": by_route(api.world.stats),
         "refreshes": api.world.auth.refreshes,
         "counts": {kind.name: len(api.world.stores[kind.type_id].living) for kind in api.world.types.all},
         "owners": len(api.world.owners),
@@ -120,7 +109,7 @@ def _reset_stats(api: Api, _: dict[str, Any]) -> Any:
 
 def _settings(api: Api, given: dict[str, Any]) -> Any:
     settings = api.world.settings
-    change(settings, given)
+    change(settings, given, KINDS)
     return asdict(settings)
 
 
@@ -131,17 +120,6 @@ def _webhooks(api: Api, given: dict[str, Any]) -> Any:
 
 def _get_webhooks(api: Api, _: dict[str, Any]) -> Any:
     return {"webhooks": describe(api.webhooks.outbox.target)}
-
-
-def _queue_faults(api: Api, given: dict[str, Any]) -> Any:
-    kinds = [str(kind) for kind in given["kinds"]]
-    unknown = [kind for kind in kinds if kind not in KINDS]
-    if unknown:
-        raise ValueError(f"unknown faults: {', '.join(unknown)}")
-    if given.get("replace"):
-        api.faults.queued.clear()
-    api.faults.queued += kinds
-    return {"queued": len(api.faults.queued)}
 
 
 def _create(api: Api, given: dict[str, Any]) -> Any:
@@ -203,10 +181,6 @@ def _touch(api: Api, given: dict[str, Any]) -> Any:
     return {"touched": len(ids), "updatedAt": iso(now), "ids": [str(one) for one in ids]}
 
 
-def _colleagues(api: Api, given: dict[str, Any]) -> Any:
-    return {"edits": [api.world.colleague_edit() for _ in range(int(given.get("count", 1)))]}
-
-
 def _plant(api: Api, given: dict[str, Any]) -> Any:
     if given.get("all"):
         return {name: str(record.id) for name, record in api.world.plant_all_defects().items()}
@@ -220,28 +194,14 @@ def _token(api: Api, given: dict[str, Any]) -> Any:
     return {"token": given["token"]}
 
 
-def _revoke(api: Api, given: dict[str, Any]) -> Any:
-    api.world.auth.revoke(given["token"])
-    return {}
-
-
-def _expire(api: Api, given: dict[str, Any]) -> Any:
-    api.world.auth.expire(given["token"])
-    return {}
-
-
-def _refresh_token(api: Api, _: dict[str, Any]) -> Any:
-    return {"refresh_token": api.world.auth.issue_refresh_token()}
-
-
 _HANDLERS: dict[tuple[str, ...], Callable[[Api, dict[str, Any]], Any]] = {
+    **COMMON,
     ("GET", "stats"): _stats,
     ("POST", "stats", "reset"): _reset_stats,
     ("GET", "settings"): _settings,
     ("POST", "settings"): _settings,
     ("GET", "webhooks"): _get_webhooks,
     ("POST", "webhooks"): _webhooks,
-    ("POST", "faults"): _queue_faults,
     ("POST", "create"): _create,
     ("POST", "update"): _update,
     ("POST", "recalculate"): _recalculate,
@@ -252,10 +212,6 @@ _HANDLERS: dict[tuple[str, ...], Callable[[Api, dict[str, Any]], Any]] = {
     ("POST", "associate"): _associate,
     ("POST", "dissociate"): _dissociate,
     ("POST", "touch"): _touch,
-    ("POST", "colleagues"): _colleagues,
     ("POST", "plant"): _plant,
     ("POST", "tokens"): _token,
-    ("POST", "tokens", "revoke"): _revoke,
-    ("POST", "tokens", "expire"): _expire,
-    ("POST", "tokens", "refresh"): _refresh_token,
 }

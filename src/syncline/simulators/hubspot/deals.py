@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from syncline.simulators.hubspot import pools
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
+from syncline.simulators import pools
+from syncline.simulators.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import COMPANY, CONTACT, DEAL
-from syncline.simulators.hubspot.phones import format_phone
 from syncline.simulators.hubspot.pipelines import Pipeline, stage_facts
 from syncline.simulators.hubspot.population import Draft
 from syncline.simulators.hubspot.store import Entry, Properties, Record
 from syncline.simulators.hubspot.values import DAY_MS, iso
+from syncline.simulators.phones import format_phone
 
 _SOURCE = ("CRM_UI", "userId:47812075")
 

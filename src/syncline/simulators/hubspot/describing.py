@@ -6,11 +6,12 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
-from syncline.simulators.hubspot.answers import Answer, ApiError, Request, invalid, json_answer
+from syncline.simulators.answers import Answer, encode, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request, invalid
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.definitions import Definition
 from syncline.simulators.hubspot.reading import batch_answer
-from syncline.simulators.hubspot.store import Store, encode
+from syncline.simulators.hubspot.store import Store
 from syncline.simulators.hubspot.values import iso
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from syncline.simulators.hubspot.answers import Answer, ApiError, Request, json_answer
+from syncline.simulators.answers import Answer, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.auth import ALL_SCOPES
 from syncline.simulators.hubspot.grants import Grant

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from syncline.simulators.hubspot.answers import ApiError
 from syncline.simulators.hubspot.settings import Settings
-from syncline.simulators.hubspot.values import DAY_MS
+from syncline.simulators.times import DAY_MS
+from syncline.simulators.windows import Window
 
 WINDOW_MS = 10_000
 _UNLIMITED = 1_000_000_000
 _SMALL_ACCOUNT = 100
 
 Headers = list[tuple[bytes, bytes]]
-
-
-class Window:
-    """A sliding window: at most `limit` grants in any `window_ms`."""
-
-    __slots__ = ("_times", "window_ms")
-
-    def __init__(self, window_ms: int) -> None:
-        self.window_ms = window_ms
-        self._times: deque[int] = deque()
-
-    def take(self, limit: int, now_ms: int) -> int:
-        """Count one request; return how many are left after it, or -1 when there was none left."""
-        times = self._times
-        while times and times[0] <= now_ms - self.window_ms:
-            times.popleft()
-        if len(times) >= limit:
-            return -1
-        times.append(now_ms)
-        return limit - len(times)
 
 
 class Limits:

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from syncline.simulators.hubspot.answers import (
-    Answer,
-    ApiError,
-    Request,
-    invalid,
-    json_answer,
-    object_missing,
-    resource_missing,
-)
+from syncline.simulators.answers import Answer, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request, invalid, object_missing, resource_missing
 from syncline.simulators.hubspot.api import Api
 from syncline.simulators.hubspot.objects import DEAL, ObjectType
 from syncline.simulators.hubspot.pipelines import Pipeline, Stage

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from syncline.simulators.hubspot import pools
+from syncline.simulators import pools
+from syncline.simulators.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.account import Account
 from syncline.simulators.hubspot.activities import load_activities
 from syncline.simulators.hubspot.deals import load_deals
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import CONTACT
 from syncline.simulators.hubspot.population import Counts, Draft, start
 from syncline.simulators.hubspot.store import Record

@@ -8,16 +8,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from syncline.simulators.hubspot import pools
+from syncline.simulators import pools
+from syncline.simulators.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.account import Account
 from syncline.simulators.hubspot.catalogue import INDUSTRIES, LEAD_SOURCES, LEAD_STATUS, LIFECYCLE
-from syncline.simulators.hubspot.growth import Era, moments, record_ids
 from syncline.simulators.hubspot.objects import COMPANY, CONTACT
-from syncline.simulators.hubspot.phones import format_phone, random_phone
 from syncline.simulators.hubspot.pipelines import Owner
 from syncline.simulators.hubspot.profiles import contact_profiles
 from syncline.simulators.hubspot.store import Properties, Record
 from syncline.simulators.hubspot.values import DAY_MS, iso
+from syncline.simulators.names import address_part
+from syncline.simulators.phones import format_phone, random_phone
 
 _PROFILES = 512
 
@@ -211,14 +212,3 @@ def _contact(
 
 def _set_only(found: Properties) -> Properties:
     return {name: value for name, value in found.items() if value is not None}
-
-
-_PLAIN = str.maketrans({"ł": "l", "Ł": "l", "ø": "o", "ß": "ss", "'": "", "-": "", " ": ""})
-
-
-def address_part(name: str) -> str:
-    """Return a name as it stands in e-mail addresses: ASCII, lower case."""
-    import unicodedata
-
-    plain = unicodedata.normalize("NFKD", name.translate(_PLAIN)).encode("ascii", "ignore").decode().lower()
-    return plain or "contact"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 
-from syncline.simulators.hubspot import pools
+from syncline.simulators import pools
 from syncline.simulators.hubspot.catalogue import SOURCES
 from syncline.simulators.hubspot.store import Properties
 from syncline.simulators.hubspot.values import DAY_MS, iso

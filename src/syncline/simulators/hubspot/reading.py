@@ -9,18 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from syncline.simulators.hubspot.answers import (
-    Answer,
-    ApiError,
-    Request,
-    invalid,
-    json_answer,
-    object_missing,
-    resource_missing,
-)
+from syncline.simulators.answers import Answer, encode, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request, invalid, object_missing, resource_missing
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.search import QUERY_MOST, RESULTS_MOST
-from syncline.simulators.hubspot.store import Record, Store, encode
+from syncline.simulators.hubspot.store import Record, Store
 from syncline.simulators.hubspot.values import iso
 
 PAGE_MOST, PAGE_MOST_WITH_HISTORY, SEARCH_PAGE_MOST, BATCH_MOST = 100, 50, 200, 100

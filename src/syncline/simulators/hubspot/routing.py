@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from syncline.simulators.answers import Answer
 from syncline.simulators.hubspot import (
     associating,
     describing,
@@ -15,7 +16,7 @@ from syncline.simulators.hubspot import (
     reading,
     writing,
 )
-from syncline.simulators.hubspot.answers import Answer, Request
+from syncline.simulators.hubspot.answers import Request
 from syncline.simulators.hubspot.api import Api
 
 Handler = Callable[[Api, Request], Answer]

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from syncline.simulators.hubspot.answers import ApiError, invalid
 from syncline.simulators.hubspot.definitions import Definition
-from syncline.simulators.hubspot.index import SearchIndex
 from syncline.simulators.hubspot.store import Record, Store
 from syncline.simulators.hubspot.values import number, time_ms
+from syncline.simulators.index import SearchIndex
 
 RESULTS_MOST = 10_000
 GROUPS_MOST, FILTERS_MOST, ALL_FILTERS_MOST = 5, 6, 18
@@ -34,7 +34,7 @@ _MORE: dict[str, Callable[[Any, Any], bool]] = {
 class Searcher:
     """Answers the searches of one object type, remembering the last results while nothing changes."""
 
-    def __init__(self, store: Store, index: SearchIndex, associated: Associated) -> None:
+    def __init__(self, store: Store, index: SearchIndex[Record], associated: Associated) -> None:
         self._store = store
         self._index = index
         #: (other type's name, other record's id) → ids of this type associated with it.

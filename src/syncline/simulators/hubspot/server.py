@@ -2,111 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from syncline.simulators.hubspot.app import TRANSPORT, App
+from syncline.simulators import server
+from syncline.simulators.hubspot.app import App
 from syncline.simulators.hubspot.world import World
+from syncline.simulators.server import ApplicationServer, listen, url_of
 
-_IDLE_SECONDS = 0.5
-
-
-class _Protocol(HttpToolsProtocol):
-    """Shows each request its connection, so that a fault can break it."""
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        cast("dict[str, Any]", self.scope)[TRANSPORT] = self.transport
+__all__ = ["Server", "in_loop", "in_thread", "listen", "url_of"]
 
 
-def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """Bind a socket; port 0 takes any free one."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # By its protocol asyncio knows it for TCP, and sends answers without waiting for acknowledgements.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    return listener
-
-
-def url_of(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-class Server(uvicorn.Server):
-    """One simulator behind one socket, with the colleagues who keep editing in it."""
+class Server(ApplicationServer):
+    """One account behind one socket."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.app = App(world)
-        # No log: what went wrong is the client's to see, and faults would fill it.
-        config = uvicorn.Config(
-            cast("Any", self.app), http=_Protocol, loop="uvloop", lifespan="off", access_log=False,
-            log_config=None, log_level=60, server_header=False, timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
-        )  # fmt: skip
-        super().__init__(config)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._colleagues = asyncio.create_task(keep_editing(self.world))
-        self.app.api.webhooks.start()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._colleagues.cancel()
-        await self.app.api.webhooks.stop()
-        await super().shutdown(sockets)
+        super().__init__(self.app)
 
 
-async def keep_editing(world: World) -> None:
-    """Let colleagues edit at the rate set, which may change meanwhile. Ends when cancelled."""
-    while True:
-        rate = world.settings.edits_per_minute
-        if rate <= 0:
-            await asyncio.sleep(_IDLE_SECONDS)
-            continue
-        await asyncio.sleep(60 / rate)
-        world.colleague_edit()
+def in_thread(world: World, port: int = 0) -> AbstractContextManager[str]:
+    """Serve from a thread with a loop of its own; yields the base URL. See `simulators.server`."""
+    return server.in_thread(Server(world), port)
 
 
-@contextmanager
-def in_thread(world: World, port: int = 0) -> Generator[str]:
-    """Serve from a thread with a loop of its own; yields the base URL. For synchronous clients.
-
-    The world may be changed directly only while no request is under way; else through `/_simulator`.
-    """
-    listener = listen(port=port)
-    server = Server(world)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        # The socket listens once uvicorn has started; until then a client's connect would be refused.
-        listener.listen(1024)
-        yield url_of(listener)
-    finally:
-        server.should_exit = True
-        thread.join(timeout=10)
-        listener.close()
-
-
-@asynccontextmanager
-async def in_loop(world: World, port: int = 0) -> AsyncGenerator[str]:
+def in_loop(world: World, port: int = 0) -> AbstractAsyncContextManager[str]:
     """Serve inside the running loop; yields the base URL. The world may be changed at any time."""
-    listener = listen(port=port)
-    listener.listen(1024)
-    server = Server(world)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    try:
-        yield url_of(listener)
-    finally:
-        server.should_exit = True
-        await serving
-        listener.close()
+    return server.in_loop(Server(world), port)

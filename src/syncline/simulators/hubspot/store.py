@@ -5,13 +5,11 @@ Knows nothing of HTTP, of other types, or of what an edit means.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
-import msgspec
-
+from syncline.simulators.answers import encode
 from syncline.simulators.hubspot.definitions import Definition
 from syncline.simulators.hubspot.objects import CONTACT, ObjectType
 from syncline.simulators.hubspot.values import iso
@@ -21,7 +19,6 @@ Properties = dict[str, Any]
 Entry = tuple[Any, int, str, str]
 
 _NOTHING: Properties = {}
-_encode = msgspec.json.Encoder().encode
 
 
 class Record:
@@ -69,14 +66,6 @@ class Record:
             self.id, self.own, self.created_ms, self.updated_ms, shared=self.shared,
             archived_ms=archived_ms, history=self.history, merged=self.merged,
         )  # fmt: skip
-
-
-def encode(value: Any) -> bytes:
-    """Write JSON; also what is no proper text (a lone surrogate goes out as its escape)."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode()
 
 
 class Plan:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from syncline.simulators.hubspot.definitions import Definition
+from syncline.simulators.times import DAY_MS, day, iso, time_ms
 
-DAY_MS = 86_400_000
-_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _EMAIL = re.compile(
     r"[^@\s\"(),:;<>\[\]\\]+@[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 )
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_INTEGER = re.compile(r"-?\d+")
 _LONGEST = 65_536
 
 
@@ -26,38 +22,6 @@ class ValueProblem(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-@lru_cache(maxsize=8192)
-def _day(number: int) -> str:
-    return date.fromordinal(_EPOCH_DAY + number).isoformat()
-
-
-def iso(ms: int) -> str:
-    """Write a moment as HubSpot does: milliseconds only when there are any."""
-    days, rest = divmod(ms, DAY_MS)
-    seconds, fraction = divmod(rest, 1000)
-    minutes, second = divmod(seconds, 60)
-    hour, minute = divmod(minutes, 60)
-    if fraction:
-        return f"{_day(days)}T{hour:02}:{minute:02}:{second:02}.{fraction:03}Z"
-    return f"{_day(days)}T{hour:02}:{minute:02}:{second:02}Z"
-
-
-def time_ms(value: object) -> int | None:
-    """Read a date or time given as epoch milliseconds or ISO; None when it is neither."""
-    text = str(value).strip()
-    if _INTEGER.fullmatch(text):
-        return int(text)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        if len(text) > len("2026-01-01"):
-            return None
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def number(value: object) -> float | None:
@@ -117,7 +81,7 @@ def _date(_: Definition, text: str) -> str:
         raise ValueProblem("INVALID_DATE", f"{text} was not a valid long.")
     if ms % DAY_MS:
         raise ValueProblem("INVALID_DATE", f"{ms} is at {iso(ms)[11:-1]} UTC, not midnight!")
-    return _day(ms // DAY_MS)
+    return day(ms // DAY_MS)
 
 
 def _enumeration(definition: Definition, text: str) -> str:

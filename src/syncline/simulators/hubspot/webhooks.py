@@ -5,15 +5,13 @@ Knows no HTTP and waits for nothing; `sending` does both.
 
 from __future__ import annotations
 
-import heapq
 import random
-import time
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from syncline.simulators import outbox
 from syncline.simulators.hubspot.account import APP_ID, Account, Event
 from syncline.simulators.hubspot.store import Record
 from syncline.simulators.hubspot.values import time_ms
@@ -25,9 +23,6 @@ EVENTS_MOST = 100
 #: The objects whose events have names of their own; all others are told as `object.…`.
 _NAMED = frozenset({"contact", "company", "deal", "ticket", "product", "line_item"})
 _FLAGS = {"creation": "CREATED", "deletion": "DELETED", "merge": "MERGED", "restore": "RESTORED"}
-_SHARES = ("dropped", "duplicated", "delayed", "reordered")
-#: By how much a reordered event may be late: those behind it overtake it.
-_STRAY_SECONDS = 0.1
 #: Now and then two records' events have one `eventId`, as has been seen.
 _SAME_ID_SHARE = 0.01
 
@@ -86,8 +81,7 @@ def read_target(given: dict[str, Any], former: Target | None) -> Target | None:
         raise ValueError("webhooks need a url of http or https, and a secret")
     if found.version not in VERSIONS or found.form not in FORMS:
         raise ValueError(f"version is one of {', '.join(VERSIONS)}, form one of {', '.join(FORMS)}")
-    if not all(0 <= getattr(found, share) <= 1 for share in _SHARES):
-        raise ValueError(f"{', '.join(_SHARES)} are shares between 0 and 1")
+    outbox.check_shares(found)
     if not 1 <= found.events_most <= EVENTS_MOST or found.concurrency < 1 or not 0 <= found.retries <= 20:
         raise ValueError("events_most is 1 to 100, concurrency at least 1, retries 0 to 20")
     return found
@@ -119,22 +113,14 @@ def retry_waits(target: Target, rng: random.Random) -> Iterator[float]:
         yield unit * 2**attempt * rng.uniform(0.8, 1.2)
 
 
-class Outbox:
+class Outbox(outbox.Outbox[Wire]):
     """Events that wait to be sent, the next one first. `take` may be called from any thread."""
 
     def __init__(self, account: Account) -> None:
+        super().__init__(f"webhooks {account.seed}", dict)
         self.account = account
         self.target: Target | None = None
-        self.counts: Counter[str] = Counter()
-        self.rng = random.Random(f"webhooks {account.seed}")
-        #: Called when something was put in.
-        self.on_put: Callable[[], None] = lambda: None
-        self._heap: list[tuple[float, int, Wire]] = []
-        self._number = 0
         self._last_id = (0, 0)
-
-    def __len__(self) -> int:
-        return len(self._heap)
 
     def take(self, event: Event) -> None:
         """Put in what the subscriptions make of an event: nothing, it, or it twice."""
@@ -142,42 +128,8 @@ class Outbox:
         if target is None or not target.wants(event):
             return
         told = self._tell_record(event) if target.version == "v2" else self._tell_event(event, target.form)
-        if told is None:
-            return
-        self.counts["events"] += 1
-        if self._happens(target.dropped, "dropped"):
-            return
-        for _ in range(1 + self._happens(target.duplicated, "duplicated")):
-            self._put(target, dict(told))
-        self.on_put()
-
-    def seconds_until_due(self) -> float | None:
-        """Return how long until the next event is due, at most 0 when one is; None when there is none."""
-        return self._heap[0][0] - time.monotonic() if self._heap else None
-
-    def next_batch(self, most: int) -> list[Wire]:
-        """Take out up to `most` events that are due."""
-        found: list[Wire] = []
-        while self._heap and len(found) < most and self._heap[0][0] <= time.monotonic():
-            found.append(heapq.heappop(self._heap)[2])
-        return found
-
-    def clear(self) -> None:
-        self._heap.clear()
-
-    def _happens(self, share: float, name: str) -> bool:
-        happens = bool(share) and self.rng.random() < share
-        self.counts[name] += happens
-        return happens
-
-    def _put(self, target: Target, told: Wire) -> None:
-        due = time.monotonic()
-        self._number += 1
-        if self._happens(target.delayed, "delayed"):
-            due += target.delay_seconds * self.rng.uniform(0.5, 1)
-        if self._happens(target.reordered, "reordered"):
-            due += self.rng.uniform(0, _STRAY_SECONDS)
-        heapq.heappush(self._heap, (due, self._number, told))
+        if told is not None:
+            self.put(told, target)
 
     # -- how it reads
 

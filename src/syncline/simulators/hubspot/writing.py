@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from syncline.simulators.hubspot.answers import (
-    Answer,
-    ApiError,
-    Request,
-    invalid,
-    json_answer,
-    object_missing,
-)
+from syncline.simulators.answers import Answer, encode, json_answer
+from syncline.simulators.hubspot.answers import ApiError, Request, invalid, object_missing
 from syncline.simulators.hubspot.api import Api, record_id
 from syncline.simulators.hubspot.associating import read_types
 from syncline.simulators.hubspot.associations import TypeKey
@@ -24,7 +18,7 @@ from syncline.simulators.hubspot.reading import (
     find_record,
     missing_error,
 )
-from syncline.simulators.hubspot.store import Properties, Record, Store, encode
+from syncline.simulators.hubspot.store import Properties, Record, Store
 from syncline.simulators.hubspot.validation import prepare
 
 _IDENTITIES_MOST = 250

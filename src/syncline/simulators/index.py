@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, Protocol, TypeVar
 
-from syncline.simulators.hubspot.store import Record, Store
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class SearchIndex:
+class Searched(Protocol[R_co]):
+    """The records of one kind, as far as searching them goes."""
+
+    #: Grows with every change.
+    version: int
+
+    @property
+    def records(self) -> Mapping[int, R_co]: ...
+
+    @property
+    def living(self) -> Sequence[int]: ...
+
+    def find_living(self, record_id: int) -> R_co | None: ...
+
+
+class SearchIndex(Generic[R]):
     """A view of a store in which changes show up late. While nothing lags it is the store itself."""
 
-    def __init__(self, store: Store, now_ms: Callable[[], int]) -> None:
+    def __init__(self, store: Searched[R], now_ms: Callable[[], int]) -> None:
         self._store = store
         self._now_ms = now_ms
         #: Record id → the state search still sees (None: nothing yet), and how many changes are under way.
-        self._behind: dict[int, Record | None] = {}
+        self._behind: dict[int, R | None] = {}
         self._waiting: dict[int, int] = {}
         self._queue: deque[tuple[int, int]] = deque()
-        self._states: dict[int, deque[Record | None]] = {}
+        self._states: dict[int, deque[R | None]] = {}
         self.version = 0
 
     def before_change(self, record_id: int, lag_seconds: float) -> None:
@@ -40,7 +57,7 @@ class SearchIndex:
         self._queue.append((due_ms, record_id))
         self.version += 1
 
-    def list_visible(self) -> list[Record]:
+    def list_visible(self) -> list[R]:
         """Return the records search sees now, ids ascending."""
         self._catch_up()
         records = self._store.records

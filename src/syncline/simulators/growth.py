@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from syncline.simulators.hubspot.values import DAY_MS
+from syncline.simulators.times import DAY_MS
 
 _YEARS_MS = 4 * 365 * DAY_MS
 
