@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from syncline.connectors.base import Request, Token
 from syncline.connectors.http import Http
 from syncline.connectors.hubspot.failures import explain_failure, read_quota
+from syncline.connectors.transport import Request, Token
 from syncline.errors import NotFound, RateLimited, SettingInvalid, TokenRejected, Unavailable
 
 pytestmark = pytest.mark.anyio

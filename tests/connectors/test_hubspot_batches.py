@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from writing_hubspot import change, create
 
-from syncline.connectors.base import Request, Response
 from syncline.connectors.hubspot.failures import explain_failure
 from syncline.connectors.registry import get_platform
+from syncline.connectors.transport import Request, Response
 from syncline.connectors.writes import RemoteWrite, WriteOutcome
 from syncline.errors import AlreadyExists, LeaseLost, NotFound, RateLimited, RecordRejected, Unavailable
 

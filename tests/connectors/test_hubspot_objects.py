@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import time_machine
 
-from syncline.connectors.base import QuotaFacts, Request, Response, Token
 from syncline.connectors.hubspot.connector import HubSpot
 from syncline.connectors.hubspot.failures import explain_failure
 from syncline.connectors.hubspot.objects import CAPABILITIES
 from syncline.connectors.registry import PLATFORMS, get_platform
+from syncline.connectors.transport import QuotaFacts, Request, Response, Token
 from syncline.errors import Invalid, NotFound, SettingInvalid, TokenRejected, Unavailable
 
 pytestmark = pytest.mark.anyio

@@ -2,17 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from syncline.connectors.base import Connector, Request, Response, Token
+from syncline.connectors.base import Connector
 from syncline.connectors.hubspot.decode import parse_ms
 from syncline.connectors.hubspot.objects import OBJECTS
 from syncline.connectors.records import RemoteRecord
-from syncline.connectors.registry import get_platform, open_http
+from syncline.connectors.registry import get_platform, open_transport
+from syncline.connectors.transport import Request, Response, Token
 from syncline.errors import NotFound, RateLimited, RetryLater, ScopeMissing, TokenRejected
 from syncline.simulators.hubspot import Settings, World
 from syncline.simulators.hubspot.definitions import Definition
@@ -50,7 +51,7 @@ async def client_of(
 ) -> AsyncGenerator[Client]:
     requests: list[Request] = []
     failures: list[RetryLater] = []
-    async with in_loop(world) as url, open_http(PLATFORM, url) as http:
+    async with in_loop(world) as url, aclosing(open_transport(PLATFORM, url)) as http:
 
         async def send(request: Request) -> Response:
             for left in range(retries, -1, -1):
@@ -330,7 +331,7 @@ async def test_a_grant_is_refreshed_until_it_is_revoked():
     assert oauth is not None
     world = world_of()
     code = world.auth.issue_code(redirect_uri="https://hub.example/back")
-    async with in_loop(world) as url, open_http(PLATFORM, url) as http:
+    async with in_loop(world) as url, aclosing(open_transport(PLATFORM, url)) as http:
 
         async def send(request: Request) -> Response:
             return await http.send(request, None)
@@ -349,7 +350,7 @@ async def test_a_grant_is_refreshed_until_it_is_revoked():
 
 async def test_limits_are_read_from_headers_and_a_429_says_when_to_come_back():
     world = world_of(contacts=5, settings=Settings(rate=3, search_rate=1))
-    async with in_loop(world) as url, open_http(PLATFORM, url) as http:
+    async with in_loop(world) as url, aclosing(open_transport(PLATFORM, url)) as http:
         token = Token("pat-na1-simulated")
         listing = Request("GET", "/crm/v3/objects/contacts")
         first = await http.send(listing, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from writing_hubspot import Client, change, client_of, create, world_of
 
-from syncline.connectors.base import Request, Response
+from syncline.connectors.transport import Request, Response
 from syncline.connectors.writes import RemoteLink, RemoteWrite, WriteOutcome
 from syncline.errors import (
     AlreadyExists,

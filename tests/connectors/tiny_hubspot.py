@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from syncline.connectors.base import Request, Response
 from syncline.connectors.hubspot.failures import explain_failure, read_quota
+from syncline.connectors.transport import Request, Response
 from syncline.errors import SynclineError
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from syncline.connectors.base import Connector, Request, Response, Token
-from syncline.connectors.registry import get_platform, open_http
+from syncline.connectors.base import Connector
+from syncline.connectors.registry import get_platform, open_transport
+from syncline.connectors.transport import Request, Response, Token
 from syncline.connectors.writes import RemoteWrite
 from syncline.simulators.hubspot import Settings, World
 from syncline.simulators.hubspot.server import in_loop
@@ -46,7 +47,7 @@ async def client_of(
     world: World, *, token: str = "pat-na1-simulated", ids_for: tuple[str, ...] = ("contacts",)
 ) -> AsyncGenerator[Client]:
     """Open a connector; `ids_for` are the objects that have the property for our ids."""
-    async with in_loop(world) as url, open_http(PLATFORM, url) as http:
+    async with in_loop(world) as url, aclosing(open_transport(PLATFORM, url)) as http:
 
         async def send(request: Request) -> Response:
             client.requests.append(request)

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from limited_server import Client
 
-from syncline.connectors.base import Quota, QuotaFacts
+from syncline.connectors.transport import Quota, QuotaFacts
 from syncline.engine.lanes import LANES, Lane
 from syncline.engine.quota import Governor
 from syncline.store.db import Database

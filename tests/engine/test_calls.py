@@ -12,7 +12,7 @@ import pytest
 from made_rows import make_connection
 
 from syncline import clock
-from syncline.connectors.base import Quota, QuotaFacts, Request, Response, Token
+from syncline.connectors.transport import Quota, QuotaFacts, Request, Response, Token
 from syncline.engine.calls import CallCounts, Calls, FixedToken, StoredToken
 from syncline.engine.quota import Governor
 from syncline.errors import (

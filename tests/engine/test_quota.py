@@ -13,7 +13,7 @@ import pytest
 from limited_server import Client, LimitedServer
 from quota_process import call_until, read_facts
 
-from syncline.connectors.base import Quota, QuotaFacts
+from syncline.connectors.transport import Quota, QuotaFacts
 from syncline.engine.lanes import Lane
 from syncline.engine.quota import Governor, Governors, Slot, usage
 from syncline.errors import RateLimited

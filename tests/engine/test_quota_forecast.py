@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from psycopg.rows import dict_row
 
-from syncline.connectors.base import Quota, QuotaFacts
+from syncline.connectors.transport import Quota, QuotaFacts
 from syncline.engine.quota import Governor, usage
 from syncline.store.db import Database
 

@@ -15,7 +15,7 @@ from test_quota import acquire, start_process
 
 from syncline.actions.work import Runner
 from syncline.clock import now
-from syncline.connectors.base import Quota
+from syncline.connectors.transport import Quota
 from syncline.engine.lanes import LANES, Lane
 from syncline.engine.pull import Order, pull
 from syncline.engine.quota import Governor, Slot

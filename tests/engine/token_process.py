@@ -13,7 +13,7 @@ from uuid import UUID
 
 from test_calls import Credentials
 
-from syncline.connectors.base import Token
+from syncline.connectors.transport import Token
 from syncline.engine.calls import StoredToken
 from syncline.store.db import Database
 

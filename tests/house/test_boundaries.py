@@ -23,8 +23,19 @@ HOST = re.compile(r"(?:[a-z0-9-]+\.)+(?:com|io|net|org|dev|ai|app|cloud|co|eu)\b
 #: Hosts that code may name, by the folder that may name them: the CRM's own, as it documents them.
 DOCUMENTED_HOSTS = {
     "connectors/hubspot": {"api.hubapi.com", "app.hubspot.com", "mcp.hubspot.com"},
+    "connectors/pipedrive": {
+        "api.pipedrive.com",
+        "developers.pipedrive.com",
+        "oauth.pipedrive.com",
+        "pipedrive.com",
+    },
     # Its error answers point to the documentation, as the real ones do.
     "simulators/hubspot": {"api.hubapi.com", "app.hubspot.com", "developers.hubspot.com"},
+    "simulators/pipedrive": {
+        "api.pipedrive.com",
+        "developers.pipedrive.com",
+        "pipedrive.com",
+    },
 }
 #: Reserved for examples by RFC 2606: nobody's host.
 NOBODYS_HOST = re.compile(r"(^|\.)example\.(com|org|net)$", re.IGNORECASE)

@@ -17,7 +17,19 @@ from psycopg import sql
 import syncline.store
 from syncline.domain.records import RECORD_TYPES
 from syncline.engine.associate import REFERENCES
-from syncline.store import associations, finding, payloads, records, remapping, removal, standing, ties, undo
+from syncline.store import (
+    absorbing,
+    associations,
+    finding,
+    locked,
+    payloads,
+    records,
+    remapping,
+    removal,
+    standing,
+    ties,
+    undo,
+)
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -68,8 +80,10 @@ def _constants() -> Iterator[tuple[str, str | sql.SQL]]:
 
 def _composed() -> Iterator[tuple[str, sql.Composable]]:
     for kind in RECORD_TYPES.values():
-        yield f"records.lock_linked[{kind.name}]", records.lock_linked(kind)
+        yield f"locked.lock_linked[{kind.name}]", locked.lock_linked(kind)
         yield f"records.count_of[{kind.name}]", records.count_of(kind)
+        columns = ["archived_at", "custom_fields"]
+        yield f"absorbing.write_values[{kind.name}]", absorbing.write_values(kind, columns)
         yield f"undo.write_rows[{kind.name}]", undo.write_rows(kind, ["archived_at", "custom_fields"])
         yield f"undo.insert_row[{kind.name}]", undo.insert_row(kind, ["created_at", "custom_fields"])
         yield f"standing.find_standing[{kind.name}]", standing.find_standing(kind)
@@ -77,10 +91,10 @@ def _composed() -> Iterator[tuple[str, sql.Composable]]:
         yield f"standing.count_of_linked[{kind.name}]", standing.count_of_linked(kind)
         yield f"standing.find_unarchived[{kind.name}]", standing.find_unarchived(kind, _RAW)
         yield f"standing.find_unmirrored[{kind.name}]", standing.find_unmirrored(kind, _RAW)
-        yield f"records.find_unlinked_by_id[{kind.name}]", records.find_unlinked_by_id(kind)
+        yield f"locked.find_unlinked_by_id[{kind.name}]", locked.find_unlinked_by_id(kind)
         yield f"remapping.find_linked[{kind.name}]", remapping.find_linked(kind)
         if kind.identity is not None:
-            yield f"records.find_by_identity[{kind.name}]", records.find_by_identity(kind)
+            yield f"locked.find_by_identity[{kind.name}]", locked.find_by_identity(kind)
     for reference in REFERENCES.values():
         kind, column = RECORD_TYPES[reference.child_type], reference.column
         yield f"ties.list_ties_of[{kind.name}.{column}]", ties.list_ties_of(kind, column)

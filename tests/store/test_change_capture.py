@@ -16,7 +16,7 @@ from syncline.domain.merge import Access, merge
 from syncline.domain.policies import Policy
 from syncline.domain.records import CONTACT
 from syncline.domain.values import Value
-from syncline.store import connections, planner, records
+from syncline.store import connections, locked, planner, records
 from syncline.store.db import Conn, Database
 from syncline.store.records import RecordWrite
 
@@ -137,7 +137,7 @@ async def test_both_roads_leave_the_same_rows(db: Database, tenant_id: UUID) -> 
             (tenant_id, by_sql),
         )
         existing = (
-            await records.lock_linked_records(
+            await locked.lock_linked_records(
                 conn,
                 CONTACT,
                 tenant_id=tenant_id,

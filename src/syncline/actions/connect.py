@@ -6,7 +6,8 @@ Writes nothing to the CRM. Connecting an existing name again renews its token an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +25,18 @@ from syncline.actions.probe import (
 )
 from syncline.actions.schedules import put_default_schedules
 from syncline.clock import new_id, now
-from syncline.connectors.base import OAuth, Platform, Token
-from syncline.connectors.registry import get_platform, open_http
+from syncline.connectors.base import OAuth, Platform
+from syncline.connectors.registry import get_platform, open_transport
+from syncline.connectors.transport import Token
 from syncline.domain.sealing import Vault
 from syncline.engine.calls import Calls, FixedToken
-from syncline.engine.remotes import OBJECTS_SETTING, Credentials, open_credentials, seal_credentials
+from syncline.engine.remotes import (
+    OBJECTS_SETTING,
+    Credentials,
+    open_credentials,
+    plain_settings,
+    seal_credentials,
+)
 from syncline.errors import AlreadyExists, Invalid, NotFound, ScopeMissing, SettingInvalid, TokenRejected
 from syncline.store import connections
 from syncline.store.connections import Connection
@@ -43,6 +51,8 @@ class Wish:
     name: str
     base_url: str | None = None
     objects: tuple[str, ...] = ()
+    #: Settings of this platform, by name; "" takes one back. What is not named stays as it was.
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ async def connect_code(
     platform = get_platform(wish.platform)
     oauth = _require_oauth(platform)
     base_url = await _choose_base_url(hub, platform, wish)
-    async with open_http(platform, base_url) as http:
+    async with aclosing(open_transport(platform, base_url)) as http:
         send = send_ungoverned(hub.db, platform, http, None)
         grant = await oauth.exchange_code(send, client_id, client_secret, redirect_uri, code)
     token = grant.token
@@ -113,18 +123,38 @@ async def _connect(hub: Hub, wish: Wish, credentials: Credentials) -> Connected:
     base_url = await _choose_base_url(hub, platform, wish)
     existing = await _find(hub, wish.name)
     names = list(wish.objects) or (chosen_objects(existing, platform) if existing else _all_of(platform))
-    found = await _probe(hub, platform, base_url, credentials.token, names)
+    chosen = _choose_settings(existing, wish, platform)
+    found = await _probe(hub, platform, base_url, credentials.token, names, chosen)
+    names, found = _without_absent(platform, wish, names, found)
+    _require_access(found.objects)
     _require_same_account(existing, wish, found)
     if existing is not None:
         credentials = _keep_secret(vault, existing, credentials)
     sealed = seal_credentials(vault, credentials)
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         if existing is None:
-            connection = await _insert(conn, hub, wish, platform, base_url, sealed, found)
+            settings = _settings(platform, found, chosen, names)
+            connection = await _insert(conn, hub, wish, base_url, sealed, found, settings)
         else:
-            connection = await _renew(conn, existing, base_url, sealed, _settings(wish, platform, found))
+            connection = await _renew(
+                conn, existing, base_url, sealed, _settings(platform, found, chosen, names)
+            )
         await put_default_schedules(conn, connection, _default_crons(platform, names))
     return Connected(connection, existing is not None, found)
+
+
+def _without_absent(
+    platform: Platform, wish: Wish, names: Sequence[str], found: Found
+) -> tuple[list[str], Found]:
+    """Leave out what not every account has, this one has not, and nobody asked for by name."""
+    optional = {each.name for each in platform.capabilities.objects if each.optional} - set(wish.objects)
+    left = [each for each in found.objects if not (each.object in optional and _is_absent(each))]
+    present = {each.object for each in left}
+    return [name for name in names if name in present], Found(found.account, left)
+
+
+def _is_absent(each: ObjectAccess) -> bool:
+    return isinstance(each.problem, NotFound)
 
 
 def _keep_secret(vault: Vault, existing: Connection, credentials: Credentials) -> Credentials:
@@ -136,22 +166,39 @@ def _keep_secret(vault: Vault, existing: Connection, credentials: Credentials) -
     return msgspec.structs.replace(credentials, webhook_secret=before.webhook_secret)
 
 
-async def _probe(hub: Hub, platform: Platform, base_url: str, token: Token, names: Sequence[str]) -> Found:
+def _choose_settings(existing: Connection | None, wish: Wish, platform: Platform) -> dict[str, str]:
+    """Return the settings that the platform's connector is to work by. Raises `Invalid` for unknown ones."""
+    known = platform.capabilities.settings
+    unknown = sorted(set(wish.settings) - set(known))
+    if unknown:
+        names = ", ".join(sorted(known)) or "none"
+        raise Invalid(f"{platform.capabilities.label} has no setting {unknown[0]}. Settings are: {names}.")
+    before = {} if existing is None else plain_settings(existing)
+    return {name: value for name, value in before.items() if name in known} | dict(wish.settings)
+
+
+async def _probe(
+    hub: Hub,
+    platform: Platform,
+    base_url: str,
+    token: Token,
+    names: Sequence[str],
+    settings: Mapping[str, str],
+) -> Found:
     """Try the token on everything it will be used for. Raises what stands in the way."""
-    async with open_http(platform, base_url) as http:
-        account = await platform.make(send_ungoverned(hub.db, platform, http, token), {}).check()
-        async with govern(hub.db, platform, account.account_id) as governor:
+    async with aclosing(open_transport(platform, base_url)) as http:
+        account = await platform.make(send_ungoverned(hub.db, platform, http, token), settings).check()
+        async with govern(hub.db, platform, account.account_id, settings) as governor:
             await count_ungoverned(governor, platform)
             send = Calls(
                 http, governor, FixedToken(token), lane="person", give_up_after_seconds=PATIENCE_SECONDS
             ).send
-            objects = await probe_objects(platform.make(send, {}), names)
-    _require_access(objects)
+            objects = await probe_objects(platform.make(send, settings), names)
     return Found(account, objects)
 
 
 def _require_access(objects: Sequence[ObjectAccess]) -> None:
-    unknown = [each for each in objects if isinstance(each.problem, NotFound)]
+    unknown = [each for each in objects if _is_absent(each)]
     if unknown:
         raise NotFound(f"This account has no object called {unknown[0].object}. Check its name.")
     barred = [each for each in objects if isinstance(each.problem, ScopeMissing)]
@@ -217,15 +264,21 @@ def _default_crons(platform: Platform, names: Sequence[str]) -> dict[str, str]:
     return {name: known.get(name, "0 * * * *") for name in names}
 
 
-def _settings(wish: Wish, platform: Platform, found: Found) -> dict[str, Any]:
-    settings: dict[str, Any] = {"currency": found.account.currency, "time_zone": found.account.time_zone}
-    if wish.objects:
-        settings[OBJECTS_SETTING] = "" if list(wish.objects) == _all_of(platform) else ",".join(wish.objects)
+def _settings(
+    platform: Platform, found: Found, chosen: Mapping[str, str], names: Sequence[str]
+) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        **chosen,
+        "currency": found.account.currency,
+        "time_zone": found.account.time_zone,
+    }
+    whole = list(names) == _all_of(platform)
+    settings[OBJECTS_SETTING] = "" if whole else ",".join(names)
     return {name: value for name, value in settings.items() if value is not None}
 
 
 async def _insert(
-    conn: Conn, hub: Hub, wish: Wish, platform: Platform, base_url: str, sealed: bytes, found: Found
+    conn: Conn, hub: Hub, wish: Wish, base_url: str, sealed: bytes, found: Found, settings: dict[str, Any]
 ) -> Connection:
     connection_id = new_id()
     account = found.account
@@ -233,14 +286,14 @@ async def _insert(
         conn,
         tenant_id=hub.tenant_id,
         connection_id=connection_id,
-        platform=platform.capabilities.platform,
+        platform=wish.platform,
         name=wish.name,
         base_url=base_url,
         account_id=account.account_id,
         account_name=account.name,
         account_url=account.url,
         credentials=sealed,
-        settings=_settings(wish, platform, found),
+        settings=settings,
         now=now(),
     )
     return await connections.get(conn, connection_id, tenant_id=hub.tenant_id)

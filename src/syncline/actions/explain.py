@@ -257,6 +257,7 @@ class _Assembly:
             tenant_id=keys["tenant_id"],
             connection_id=keys["connection_id"],
             currency=connection.settings.get("currency"),
+            places=object_map.stages,
         )
         try:
             theirs = get_platform(connection.platform).recall(link.object, last.raw.encode())

@@ -114,7 +114,7 @@ async def check_mapping_of(hub: Hub, name: str, text: bytes | None = None) -> li
     """
     connection, platform = await _open(hub, name)
     document = connection.mapping if text is None else read_yaml(text)
-    return await _check(hub, connection, platform, load_mapping(document, platform.mapping))
+    return await _check(hub, connection, platform, load_mapping(document, platform.mapping, names=connection.property_names))
 
 
 async def _check(
@@ -166,7 +166,12 @@ async def compare_mapping(
     """Say what a mapping (None: the default) would change, by mapping what is stored. Writes nothing."""
     connection, platform = await _open(hub, name)
     document = None if text is None else read_yaml(text)
-    after = load_mapping(document, platform.mapping, version=connection.mapping_version)
+    after = load_mapping(
+        document,
+        platform.mapping,
+        version=connection.mapping_version,
+        names=connection.property_names,
+    )
     before = mapping_before(connection, platform)
     policy = None
     if before.policy != after.policy:
@@ -208,7 +213,12 @@ async def apply_mapping(
     """
     document = None if text is None else read_yaml(text)
     connection, platform = await _open(hub, name)
-    mapping = load_mapping(document, platform.mapping, version=connection.mapping_version + 1)
+    mapping = load_mapping(
+        document,
+        platform.mapping,
+        version=connection.mapping_version + 1,
+        names=connection.property_names,
+    )
     _refuse(await _check(hub, connection, platform, mapping))
     applying = _Applying(hub, platform, by, progress or Unseen())
     done = await applying.finish(connection)

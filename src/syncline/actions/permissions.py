@@ -11,8 +11,7 @@ from typing import Literal
 
 from syncline.domain.mapping import FieldMap, ObjectMap
 from syncline.domain.merge import GROUPS
-from syncline.domain.policies import CUSTOM
-from syncline.domain.records import RECORD_TYPES
+from syncline.domain.records import CUSTOM, RECORD_TYPES
 from syncline.engine.terms import find_access
 from syncline.store.allowances import Allowance
 from syncline.store.properties import KnownProperty
@@ -33,12 +32,18 @@ class Wish:
     create: bool = False
     archive: bool = False
     associate: bool = False
+    merge: bool = False
     #: False leaves sending switched off, though it would begin with the first permission.
     starts: bool = True
 
     @property
     def scopes(self) -> list[str]:
-        asked = {"create": self.create, "archive": self.archive, "associate": self.associate}
+        asked = {
+            "create": self.create,
+            "archive": self.archive,
+            "associate": self.associate,
+            "merge": self.merge,
+        }
         return [name for name, is_asked in asked.items() if is_asked]
 
     @property
@@ -70,7 +75,7 @@ def describe_fields(
     sources = _sources(mapping)
     names = set(expand_fields(kind.name, wish.fields))
     if wish.is_bare:
-        names = set(expand_fields(kind.name, (name for name in sources if name in kind.content)))
+        names = set(expand_fields(kind.name, (name for name in sources if name in mapping.kind.content)))
     known = {each.name: each for each in properties}
     group = GROUPS.get(kind.name)
     leads = group.leads if group is not None else ()
@@ -160,6 +165,7 @@ def as_allowance(before: Allowance, wish: Wish, fields: Iterable[str]) -> Allowa
         create=before.create or wish.create,
         archive=before.archive or wish.archive,
         associate=before.associate or wish.associate,
+        merge=before.merge or wish.merge,
     )
 
 
@@ -178,10 +184,6 @@ def list_gone(
     if whole is None or not names:
         return gone, []
     reached = find_access(mapping, Allowance(all_fields=True), settable).push
-    content = RECORD_TYPES[mapping.record_type].content
-    kept = [
-        replace(whole, field=name)
-        for name in (*content, *(each.field for each in mapping.fields if each.field.startswith(CUSTOM)))
-        if name in reached and name not in names
-    ]
+    content = mapping.kind.content
+    kept = [replace(whole, field=name) for name in content if name in reached and name not in names]
     return [*gone, ("field", "")], kept

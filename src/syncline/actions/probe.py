@@ -6,11 +6,12 @@ Each object costs about two calls. Faults of one object do not hide those of ano
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from syncline.connectors.base import Account, Connector, Platform, RemoteObject, Send, Token
-from syncline.connectors.http import Http
+from syncline.connectors.base import Account, Connector, Platform, RemoteObject
+from syncline.connectors.registry import quotas_of
+from syncline.connectors.transport import Send, Token, Transport
 from syncline.engine.calls import Calls, FixedToken
 from syncline.engine.quota import Governor
 from syncline.errors import NotFound, ScopeMissing, SynclineError
@@ -35,17 +36,17 @@ class ObjectAccess:
         return self.problem.scopes if isinstance(self.problem, ScopeMissing) else ()
 
 
-def send_ungoverned(db: Database, platform: Platform, http: Http, token: Token | None) -> Send:
+def send_ungoverned(db: Database, platform: Platform, http: Transport, token: Token | None) -> Send:
     """Return a `Send` for a token whose account is not known yet, and so has no quota to be kept."""
     governor = Governor(db, platform=platform.capabilities.platform, account_id="", quotas=())
     source = None if token is None else FixedToken(token)
     return Calls(http, governor, source, give_up_after_seconds=PATIENCE_SECONDS, max_attempts=_ATTEMPTS).send
 
 
-def govern(db: Database, platform: Platform, account_id: str) -> Governor:
+def govern(db: Database, platform: Platform, account_id: str, settings: Mapping[str, str]) -> Governor:
     """Return the governor of an account, to be used with `async with`."""
-    capabilities = platform.capabilities
-    return Governor(db, platform=capabilities.platform, account_id=account_id, quotas=capabilities.quotas)
+    quotas = quotas_of(platform, settings)
+    return Governor(db, platform=platform.capabilities.platform, account_id=account_id, quotas=quotas)
 
 
 async def count_ungoverned(governor: Governor, platform: Platform) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -13,9 +14,10 @@ from syncline.actions.hub import DEFAULT_TENANT, Hub
 from syncline.clock import now
 from syncline.connectors.registry import get_platform
 from syncline.engine.lease import hold_lease
+from syncline.engine.listen import ADDRESS_SETTING
 from syncline.engine.remotes import open_credentials, seal_credentials
 from syncline.engine.webhooks import find_secret
-from syncline.errors import Invalid
+from syncline.errors import Invalid, SettingInvalid
 from syncline.store import connections, inbox, leases
 from syncline.store.connections import Connection
 from syncline.store.inbox import InboxCount
@@ -97,6 +99,67 @@ async def set_secret(hub: Hub, name: str, secret: str) -> Webhook:
         await connections.set_credentials(conn, connection.id, sealed, tenant_id=hub.tenant_id, now=now())
     found = await read_webhooks(hub)
     return next(each for each in found.webhooks if each.connection == name)
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """What a CRM was told to send. `made` names what was not subscribed to before; empty when all was."""
+
+    connection: str
+    platform: str
+    made: list[str]
+
+
+async def subscribe(hub: Hub, name: str) -> Subscribed:
+    """Make a connection's CRM tell of changes, and see to it every hour that it goes on doing so.
+
+    A secret is made where there is none. May be repeated. Raises `NotFound`, `SettingInvalid` while no public
+    address is set, and `Invalid` for a CRM in which a person has to do it.
+    """
+    connection = await _get_subscribable(hub, name)
+    address = ""
+    if not get_platform(connection.platform).capabilities.listens:
+        if hub.settings.public_url is None:
+            raise SettingInvalid(
+                "The CRM needs an address to call. Set SYNCLINE_PUBLIC_URL to where this installation can be "
+                "reached over https, then subscribe."
+            )
+        address = _url(hub, connection)
+        if open_credentials(hub.vault(), connection.credentials).webhook_secret is None:
+            await set_secret(hub, name, secrets.token_urlsafe(32))
+            connection = await hub.get_connection(name)
+    secret = open_credentials(hub.vault(), connection.credentials).webhook_secret or ""
+    async with hub.remotes() as remotes:
+        made = await remotes.open(connection, lane="person").connector.ensure_webhooks(address, secret)
+    await _remember(hub, connection, address)
+    return Subscribed(connection.name, connection.platform, made)
+
+
+async def unsubscribe(hub: Hub, name: str) -> int:
+    """Take back what `subscribe` did; returns how many subscriptions the CRM had. Raises as that does."""
+    connection = await _get_subscribable(hub, name)
+    address = str(connection.settings.get(ADDRESS_SETTING) or _url(hub, connection))
+    async with hub.remotes() as remotes:
+        removed = await remotes.open(connection, lane="person").connector.remove_webhooks(address)
+    await _remember(hub, connection, "")
+    return removed
+
+
+async def _get_subscribable(hub: Hub, name: str) -> Connection:
+    connection = await hub.get_connection(name)
+    capabilities = get_platform(connection.platform).capabilities
+    if not capabilities.makes_webhooks:
+        raise Invalid(
+            f"{capabilities.label} is told in its own settings what to send. Enter there the address that "
+            "`syncline webhooks show` names."
+        )
+    return connection
+
+
+async def _remember(hub: Hub, connection: Connection, address: str) -> None:
+    settings = {ADDRESS_SETTING: address}
+    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+        await connections.put_settings(conn, connection.id, settings, tenant_id=hub.tenant_id, now=now())
 
 
 async def read_webhooks(hub: Hub) -> WebhooksStatus:

@@ -14,6 +14,7 @@ from syncline.clock import now
 from syncline.config import Settings
 from syncline.engine.inbox import serve_inbox
 from syncline.engine.keep_pushing import serve_push
+from syncline.engine.listen import serve_listening
 from syncline.engine.pull import Order, pull
 from syncline.engine.reconcile import MODE as RECONCILE
 from syncline.engine.reconcile import is_read, reconcile
@@ -41,7 +42,8 @@ async def run_worker(
     """Serve all tenants until SIGTERM, SIGINT or `stop`. Any number of workers may serve one database.
 
     Beside the jobs it works off the inboxes of webhooks, where `bell` tells of new ones at once, sends what
-    differs here to CRMs that may be written to, and keeps the change log's partitions ahead of the calendar.
+    differs here to CRMs that may be written to, listens to those that can be listened to,
+    and keeps the change log's partitions ahead of the calendar.
     """
     stop = stop or asyncio.Event()
     with suppress(RetryLater):  # the next start makes up for it
@@ -51,12 +53,13 @@ async def run_worker(
         partitioning = asyncio.create_task(_keep_partitions(hub.db))
         inboxes = asyncio.create_task(serve_inbox(hub.db, remotes, hub.settings, stop=stop, bell=bell))
         pushing = asyncio.create_task(serve_push(hub.db, remotes, hub.settings, stop))
+        listening = asyncio.create_task(serve_listening(hub.db, remotes, hub.settings, stop=stop, bell=bell))
         try:
             await work(hub.db, hub.settings, runner.run, concurrency=concurrency, stop=stop)
         finally:
             stop.set()
             partitioning.cancel()
-            await asyncio.wait([partitioning, inboxes, pushing])
+            await asyncio.wait([partitioning, inboxes, pushing, listening])
 
 
 class Runner:

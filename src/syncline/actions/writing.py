@@ -43,7 +43,7 @@ class AllowPlan:
     record_type: str
     #: The fields asked for, or all that are mapped.
     fields: list[FieldPlan]
-    #: 'create', 'archive', 'associate', as far as asked for.
+    #: 'create', 'archive', 'associate', 'merge', as far as asked for.
     scopes: list[str]
     #: Why records cannot be created; None when they can, or nobody asked.
     create_problem: str | None
@@ -154,7 +154,7 @@ async def _plan(
     conn: Conn, connection: Connection, mapping: ObjectMap, wish: Wish, create_problem: str | None
 ) -> tuple[AllowPlan, list[str]]:
     """Return the plan, and the fields that become writable by it."""
-    kind, keys = RECORD_TYPES[mapping.record_type], _keys(connection, wish.object)
+    kind, keys = mapping.kind, _keys(connection, wish.object)
     known = await _list_permissions(conn, connection)
     found = await properties.list_known(conn, **keys)
     if not found:
@@ -217,6 +217,8 @@ async def _ask(hub: Hub, connection: Connection, wish: Wish) -> tuple[ObjectMap,
         remote = remotes.open(connection, lane="person")
         mapping = _find_mapping(connection, wish.object)
         _require_belonging(wish, mapping)
+        if wish.merge and wish.object not in remote.connector.capabilities.mergeable:
+            raise Invalid(f"{wish.object} of {remote.name} cannot be merged: the CRM offers no way to.")
         return mapping, await _find_create_problem(remote, wish)
 
 

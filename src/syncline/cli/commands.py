@@ -35,6 +35,9 @@ COMMANDS = (
     Command("explain", "explain", "Say why a record is not syncing, and what mends it.", _DAILY),
     Command("resync", "resync", "Read one record again, merge it and send what differs.", _DAILY),
     Command("conflicts", "conflicts", "See and decide what both sides changed.", _DAILY, is_group=True),
+    Command(
+        "duplicates", "duplicates", "See records that may be one, and merge them.", _DAILY, is_group=True
+    ),
     Command("decisions", "decisions", "See values that were overruled, and put one back.", _DAILY),
     Command("queue", "queue", "See and govern what waits to be sent to CRMs.", _DAILY, is_group=True),
     Command(

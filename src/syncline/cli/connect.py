@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,10 @@ def command(
     base_url: Annotated[
         str | None, typer.Option("--base-url", help="Where the CRM is, if elsewhere.")
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of this kind of CRM; see its page."),
+    ] = None,
     objects: Objects = None,
     tenant: Tenant = DEFAULT_TENANT,
 ) -> None:
@@ -54,7 +59,7 @@ def command(
     The token is tried on every object first; when it does not serve, nothing is stored. Nothing is written
     to the CRM. A token is never taken from the command line, where others could see it.
     """
-    wish = Wish(platform, name, base_url, tuple(objects or ()))
+    wish = Wish(platform, name, base_url, tuple(objects or ()), _read_settings(settings or ()))
     if oauth:
         secret = _read_variable(client_secret_env, "--client-secret-env")
         if client_id is None:
@@ -95,6 +100,16 @@ async def _by_consent(
 def _has_screen() -> bool:
     """Tell whether a browser can be shown; one that runs in the terminal would take it away from us."""
     return sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+
+
+def _read_settings(words: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise Invalid(f"--set takes NAME=VALUE, not {word!r}.")
+        found[name] = value
+    return found
 
 
 def _read_token(platform: str, variable: str | None, file: Path | None) -> str:

@@ -10,7 +10,15 @@ import typer
 from rich.console import Console
 
 from syncline.actions.hub import DEFAULT_TENANT, open_hub
-from syncline.actions.webhooks import Webhook, WebhooksStatus, read_webhooks, set_secret
+from syncline.actions.webhooks import (
+    Subscribed,
+    Webhook,
+    WebhooksStatus,
+    read_webhooks,
+    set_secret,
+    subscribe,
+    unsubscribe,
+)
 from syncline.cli.options import AsJson, Tenant
 from syncline.cli.output import add_row, make_table, open_console, print_json, show_ago, show_number
 from syncline.cli.running import run
@@ -81,6 +89,43 @@ def secret(
     console = open_console()
     console.print(f"The secret of {stored.connection} is stored.", markup=False)
     console.print(f"Address to enter at the CRM: {stored.url}", markup=False)
+
+
+@group.command("subscribe")
+def subscribe_command(
+    name: Annotated[str, typer.Argument(metavar="CONNECTION", help="Whose CRM shall tell of changes.")],
+    as_json: AsJson = False,
+    tenant: Tenant = DEFAULT_TENANT,
+) -> None:
+    """Make a CRM tell of changes, where that can be done from here. What it drops is subscribed to anew."""
+
+    async def ask(settings: Settings) -> Subscribed:
+        async with open_hub(settings, tenant=tenant) as hub:
+            return await subscribe(hub, name)
+
+    found = run(ask)
+    if as_json:
+        print_json(found)
+        return
+    console = open_console()
+    for each in found.made:
+        console.print(f"Subscribed: {each}", markup=False)
+    console.print(f"{found.connection} tells of changes from now on.", markup=False)
+
+
+@group.command("unsubscribe")
+def unsubscribe_command(
+    name: Annotated[str, typer.Argument(metavar="CONNECTION", help="Whose CRM shall be silent again.")],
+    tenant: Tenant = DEFAULT_TENANT,
+) -> None:
+    """Take back what subscribe did. The schedules go on."""
+
+    async def ask(settings: Settings) -> int:
+        async with open_hub(settings, tenant=tenant) as hub:
+            return await unsubscribe(hub, name)
+
+    removed = run(ask)
+    open_console().print(f"Subscriptions taken back: {removed}.")
 
 
 def _read_secret(variable: str | None, file: Path | None) -> str:

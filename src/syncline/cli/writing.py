@@ -42,6 +42,9 @@ Fields = Annotated[
 Create = Annotated[bool, typer.Option("--create", help="Records that the CRM does not have.")]
 Archive = Annotated[bool, typer.Option("--archive", help="Archiving what is archived or deleted here.")]
 Associate = Annotated[bool, typer.Option("--associate", help="Which record belongs to which.")]
+Merge = Annotated[
+    bool, typer.Option("--merge", help="Merging two records into one, which the CRM cannot take back.")
+]
 NoSend = Annotated[
     bool, typer.Option("--no-send", help="Send nothing yet: it begins with `syncline writing resume`.")
 ]
@@ -94,6 +97,7 @@ def allow_command(
     create: Create = False,
     archive: Archive = False,
     associate: Associate = False,
+    merge: Merge = False,
     no_send: NoSend = False,
     yes: Yes = False,
     as_json: AsJson = False,
@@ -101,10 +105,10 @@ def allow_command(
 ) -> None:
     """Allow fields of an object to be written, or all of them; shows first what follows, and asks.
 
-    Creating, archiving and associating are each allowed by an option of their own. A deal's pipeline and
-    stage are switched together, and what follows from them with them.
+    Creating, archiving, associating and merging are each allowed by an option of their own. A deal's pipeline
+    and stage are switched together, and what follows from them with them.
     """
-    wish = Wish(object_name, tuple(field or ()), create, archive, associate, starts=not no_send)
+    wish = Wish(object_name, tuple(field or ()), create, archive, associate, merge, starts=not no_send)
 
     async def look(settings: Settings) -> AllowPlan:
         async with open_hub(settings, tenant=tenant) as hub:
@@ -145,6 +149,7 @@ def _show_plan(plan: AllowPlan) -> None:
         "create": "Records made here will be created at the CRM.",
         "archive": "Records archived or deleted here will be archived at the CRM.",
         "associate": "What belongs to what here will be associated at the CRM.",
+        "merge": "Records merged here can be merged at the CRM, which cannot take that back.",
     }
     for scope in plan.scopes:
         console.print(scopes[scope])
@@ -168,11 +173,12 @@ def forbid_command(
     create: Create = False,
     archive: Archive = False,
     associate: Associate = False,
+    merge: Merge = False,
     as_json: AsJson = False,
     tenant: Tenant = DEFAULT_TENANT,
 ) -> None:
     """Take back what was allowed: single fields, single options, or everything of an object."""
-    wish = Wish(object_name, tuple(field or ()), create, archive, associate)
+    wish = Wish(object_name, tuple(field or ()), create, archive, associate, merge)
 
     async def act(settings: Settings) -> Forbidden:
         async with open_hub(settings, tenant=tenant) as hub:

@@ -1,8 +1,8 @@
 """The contract between the engine and a CRM.
 
-A connector turns HTTP into remote records and failures into the classes of `errors`. It holds no
-retry loop, no SQL and no merge: the engine gives it a `send` that already waits for quota, retries
-what can be retried and refreshes tokens. What differs between CRMs is data the engine asks for.
+A connector turns answers into remote records and failures into the classes of `errors`. It holds no
+retry loop and no merge: the engine gives it a `send` that already waits for quota, retries what can be
+retried and refreshes tokens. What differs between CRMs is data the engine asks for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from syncline.connectors.records import RemoteRecord
-from syncline.connectors.webhooks import Webhooks
+from syncline.connectors.transport import Quota, QuotaFacts, Send, Token, Transport
+from syncline.connectors.webhooks import WebhookEvent, Webhooks
 from syncline.connectors.writes import (
     PropertyPlan,
     PropertySet,
@@ -27,62 +28,6 @@ from syncline.connectors.writes import (
 from syncline.domain.mapping import ObjectMap
 from syncline.domain.mapping_check import PropertyKind
 from syncline.errors import SynclineError
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP call, relative to the connection's base URL."""
-
-    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-    path: str
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
-    #: Body to be sent as JSON; None sends no body.
-    json: Any = None
-    #: Body to be sent form-encoded (OAuth); excludes `json`.
-    form: Mapping[str, str] | None = None
-    bucket: str = "burst"
-    #: False when sending it twice could do it twice; the engine then retries only before the first byte.
-    idempotent: bool = True
-    #: False for calls that authenticate by their body (OAuth token calls).
-    authorized: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaFacts:
-    """What one answer's headers say about a quota; None where they are silent."""
-
-    limit: int | None = None
-    window: timedelta | None = None
-    remaining: int | None = None
-    daily_limit: int | None = None
-    daily_remaining: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """An answer below 300. Header names are lower-case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    quota: QuotaFacts = QuotaFacts()
-
-
-#: Sends one request and returns its answer. Raises `errors.RetryLater` only after its own retries
-#: are used up, `errors.PauseConnection`, or `errors.CallerMistake` for a 4xx the connector did not expect.
-Send = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """A quota as configured, before any header has corrected it. Limits are calls per window."""
-
-    bucket: str
-    limit: int
-    window: timedelta
-    #: True when the CRM's answers carry headers that state this limit.
-    has_headers: bool = True
-    daily_limit: int | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -201,6 +146,9 @@ class RemoteObject:
     has_properties: bool = True
     has_pipelines: bool = False
     default_schedule: str = "0 * * * *"
+    #: True for what not every account has: where it is missing, a connection that does not name it goes
+    #: without. `get_object` and `describe` raise `NotFound` then; an absent object is never an empty one.
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +159,7 @@ class Capabilities:
     #: Environment variable a token is read from when none is named.
     token_variable: str
     objects: tuple[RemoteObject, ...]
-    #: Pairs to read associations between, from the side with fewer records.
+    #: Pairs to read associations between, from the side with fewer records or the one `references` name.
     association_pairs: tuple[tuple[str, str], ...]
     quotas: tuple[Quota, ...]
     #: Ids per association batch read.
@@ -221,20 +169,23 @@ class Capabilities:
     supports_oauth: bool
     #: Records per call of `write_many`, `archive_many` and `find_by_external_id`.
     write_batch: int = 100
+    #: Pairs whose association is a value of the first object's own payload: pair → where in the payload the
+    #: other's id is. They are never asked for apart, and move the record's modified time.
+    references: Mapping[tuple[str, str], tuple[str, ...]] = field(
+        default_factory=dict[tuple[str, str], tuple[str, ...]]
+    )
+    #: Settings that a person may give a connection of this platform: name → what it is for.
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: True where `ensure_webhooks` can be used; else a person subscribes in the CRM.
+    makes_webhooks: bool = False
+    #: True where `listen` can be used.
+    listens: bool = False
+    #: Objects of which two records can be merged into one; a CRM cannot take that back.
+    mergeable: frozenset[str] = frozenset()
     #: How far an incremental read looks back before its watermark, for a search index that lags.
     overlap: timedelta = timedelta(minutes=2)
     #: How much later everything is read a second time.
     second_pass_after: timedelta = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """Credentials in use. Never logged; `repr` shows no value."""
-
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(default=None, repr=False)
-    #: When `access_token` stops working, ms since 1970; None when it does not expire.
-    expires_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -383,6 +334,35 @@ class Connector(Protocol):
         """
         ...
 
+    async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
+        """Merge one record into another, for good, and return the id that means both from now on.
+
+        Only of objects in `Capabilities.mergeable`. May not be repeated: whoever lost the answer reads both
+        first. Raises `NotFound` when one of them is gone, `ParkRecord` with the CRM's words when it refuses.
+        """
+        ...
+
+    async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
+        """Make the CRM tell `address` of every change; return what was subscribed to just now, in words.
+
+        Lists before it creates, so that it may be repeated, and is: some CRMs drop subscriptions. What of
+        ours leads to another address is left alone. Raises `ScopeMissing`, and `Invalid` where
+        `Capabilities.makes_webhooks` is False.
+        """
+        ...
+
+    async def remove_webhooks(self, address: str) -> int:
+        """Take back what `ensure_webhooks` subscribed `address` to; returns how many that were."""
+        ...
+
+    def listen(self) -> AsyncIterator[Sequence[WebhookEvent]]:
+        """Yield what changes as the CRM tells of it, without end; where `Capabilities.listens`.
+
+        Begins with what happens from now on, and may miss some: an event is a hint. Yields an empty sequence
+        at least every 30 seconds. Raises what `send` raises.
+        """
+        ...
+
     def external_id_property(self, object_name: str) -> WantedProperty | None:
         """Return the property that creates are made unique by; None for an object that cannot be written."""
         ...
@@ -414,6 +394,10 @@ class OAuth:
     refresh: Callable[[Send, str, str, Token], Awaitable[Grant]]
 
 
+def bearer(token: Token) -> tuple[str, str]:
+    return "authorization", f"Bearer {token.access_token}"
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
     """A kind of CRM, as the registry hands it out."""
@@ -431,6 +415,12 @@ class Platform:
     classify: Callable[[str, Mapping[str, Any]], tuple[PropertyKind, tuple[str, ...]]]
     #: (object, payload as stored) → the record it is of. Raises `RecordUnreadable`.
     recall: Callable[[str, bytes], RemoteRecord]
+    #: Base URL → what carries the calls; None for HTTP. Raises `SettingInvalid` for a malformed one.
+    open: Callable[[str], Transport] | None = None
+    #: Token → the header (name, value) that carries it; HTTP only.
+    authorize: Callable[[Token], tuple[str, str]] = bearer
+    #: Settings of the connection → its quotas, where they depend on what the account has bought.
+    quotas: Callable[[Mapping[str, str]], tuple[Quota, ...]] | None = None
     oauth: OAuth | None = None
     #: None where the CRM sends none.
     webhooks: Webhooks | None = None

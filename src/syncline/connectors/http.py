@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore2
 import msgspec
 
-from syncline.connectors.base import QuotaFacts, Request, Response, Token
+from syncline.connectors.base import bearer
+from syncline.connectors.transport import QuotaFacts, Request, Response, Token
 from syncline.errors import SettingInvalid, SynclineError, TokenRejected, Unavailable
 
 _encode = msgspec.json.Encoder().encode
@@ -39,6 +41,7 @@ class Http:
         explain_failure: Callable[[int, Mapping[str, str], bytes], SynclineError],
         read_quota: Callable[[Mapping[str, str]], QuotaFacts],
         *,
+        authorize: Callable[[Token], tuple[str, str]] = bearer,
         connections: int = 20,
         attempt_seconds: float = 150.0,
     ) -> None:
@@ -50,6 +53,7 @@ class Http:
         self._attempt_seconds = attempt_seconds
         self._explain_failure = explain_failure
         self._read_quota = read_quota
+        self._authorize = authorize
         self._pool = _open_pool(parts, connections)
         netloc = parts.netloc.rpartition("@")[2]
         self._headers = [
@@ -78,21 +82,35 @@ class Http:
         """
         headers = self._headers.copy()
         if request.authorized:
-            headers.append((b"authorization", _bearer(token)))
+            name, value = self._authorize(_checked(token))
+            headers.append((name.encode(), value.encode()))
+        elif request.basic is not None:
+            headers.append((b"authorization", b"Basic " + b64encode(":".join(request.basic).encode())))
         content = _content(request, headers)
         target = self._prefix + request.path
         if request.query:
             target = f"{target}?{urlencode(request.query, safe=',', quote_via=quote)}"
-        answer = await self._attempt(request.method, target, headers, content)
+        origin = self._other_origin(request)
+        if origin is not None:
+            headers[0] = (b"host", origin.netloc.encode())
+            target = target.removeprefix(self._prefix)
+        answer = await self._attempt(request.method, target, headers, content, origin)
         location = _header(answer, b"location")
         if answer.status in _REDIRECTS and request.method == "GET" and location is not None:
             answer = await self._attempt("GET", self._same_host(location), headers, None)
         return self._judge(answer)
 
     async def _attempt(
-        self, method: str, target: str, headers: list[tuple[bytes, bytes]], content: bytes | None
+        self,
+        method: str,
+        target: str,
+        headers: list[tuple[bytes, bytes]],
+        content: bytes | None,
+        origin: SplitResult | None = None,
     ) -> httpcore2.Response:
         url = httpcore2.URL(scheme=self._scheme, host=self.host, port=self._port, target=target)
+        if origin is not None:
+            url = httpcore2.URL(scheme=origin.scheme, host=origin.hostname or "", port=None, target=target)
         try:
             async with asyncio.timeout(self._attempt_seconds):
                 return await self._pool.request(
@@ -106,6 +124,14 @@ class Http:
             raise Unavailable(f"{self.host} cannot be reached: {reason}.", unsent=True) from error
         except (httpcore2.NetworkError, httpcore2.RemoteProtocolError) as error:
             raise Unavailable(f"{self.host} broke off the connection in the middle of an answer.") from error
+
+    def _other_origin(self, request: Request) -> SplitResult | None:
+        """Return where else a call goes; None where the connection's own host answers it."""
+        if request.origin is None or request.authorized:
+            return None
+        parts = urlsplit(request.origin)
+        own, other = self.host.split("."), (parts.hostname or "").split(".")
+        return parts if len(own) > 2 and own[-2:] == other[-2:] else None
 
     def _same_host(self, location: str) -> str:
         parts = urlsplit(location)
@@ -161,7 +187,7 @@ def _open_pool(parts: SplitResult, connections: int) -> httpcore2.AsyncConnectio
     )
 
 
-def _bearer(token: Token | None) -> bytes:
+def _checked(token: Token | None) -> Token:
     if token is None:
         raise TokenRejected("This connection has no token. Connect again with one.")
     value = token.access_token
@@ -170,7 +196,7 @@ def _bearer(token: Token | None) -> bytes:
         raise TokenRejected(
             "The token is empty or contains characters no token has. Check how it was copied."
         )
-    return b"Bearer " + value.encode()
+    return token
 
 
 def _content(request: Request, headers: list[tuple[bytes, bytes]]) -> bytes | None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from syncline.connectors.base import Platform
 from syncline.connectors.http import Http
 from syncline.connectors.hubspot.platform import HUBSPOT
+from syncline.connectors.pipedrive.platform import PIPEDRIVE
+from syncline.connectors.transport import Quota, Transport
 from syncline.errors import NotFound
 
-PLATFORMS: dict[str, Platform] = {each.capabilities.platform: each for each in (HUBSPOT,)}
+PLATFORMS: dict[str, Platform] = {each.capabilities.platform: each for each in (HUBSPOT, PIPEDRIVE)}
 
 
 def get_platform(name: str) -> Platform:
@@ -18,11 +22,17 @@ def get_platform(name: str) -> Platform:
     return platform
 
 
-def open_http(platform: Platform, base_url: str | None = None) -> Http:
-    """Open the HTTP connections of one CRM connection; close them with `aclose` or `async with`.
+def quotas_of(platform: Platform, settings: Mapping[str, str]) -> tuple[Quota, ...]:
+    """Return the quotas of a connection, before any header has corrected them. Raises `SettingInvalid`."""
+    return platform.capabilities.quotas if platform.quotas is None else platform.quotas(settings)
+
+
+def open_transport(platform: Platform, base_url: str | None = None) -> Transport:
+    """Open what carries the calls of one CRM connection; close it with `aclose`.
 
     Raises `SettingInvalid` for a malformed base URL.
     """
-    return Http(
-        base_url or platform.capabilities.default_base_url, platform.explain_failure, platform.read_quota
-    )
+    address = base_url or platform.capabilities.default_base_url
+    if platform.open is not None:
+        return platform.open(address)
+    return Http(address, platform.explain_failure, platform.read_quota, authorize=platform.authorize)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
+
 #: What became of a record. `changed`: created or some property of it; `associated`: only what it is tied to;
 #: `archived` and `merged` need no reading to be believed but are read again all the same; `erased`: for
 #: privacy, for good; `restored`: it lives again.
@@ -48,6 +50,9 @@ class WebhookEvent:
     other: tuple[str, str] | None = None
 
 
+Parse = Callable[[bytes], Sequence[WebhookEvent]]
+
+
 @dataclass(frozen=True, slots=True)
 class Webhooks:
     """How one platform's deliveries are read. Nothing here does I/O."""
@@ -55,8 +60,31 @@ class Webhooks:
     #: (delivery, secret) → None. Raises `Forged`, saying which check failed and never a value.
     verify: Callable[[Delivery, str], None]
     #: Body → its events. Raises `Invalid` for a body that is none of this platform's.
-    parse: Callable[[bytes], Sequence[WebhookEvent]]
+    parse: Parse
     #: Body → the account it is about, before anything is verified; None when it names none or several.
     find_account: Callable[[bytes], str | None]
     #: Deliveries that are larger are refused unread.
     max_bytes: int = 1_000_000
+    #: Settings of a connection → its own `parse`, where what bodies say depends on them.
+    configure: Callable[[Mapping[str, str]], Parse] | None = None
+
+    def parse_for(self, settings: Mapping[str, str]) -> Parse:
+        return self.parse if self.configure is None else self.configure(settings)
+
+
+class _Heard(msgspec.Struct):
+    heard: list[WebhookEvent]
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Heard).decode
+
+
+def dump_heard(events: Sequence[WebhookEvent]) -> str:
+    """Write what was heard by listening, so that it can wait in the inbox among what was delivered."""
+    return _encode(_Heard(list(events))).decode()
+
+
+def load_heard(body: bytes) -> list[WebhookEvent] | None:
+    """Read what `dump_heard` wrote; None for a delivery of the CRM's own."""
+    return _decode(body).heard if body.startswith(b'{"heard":') else None

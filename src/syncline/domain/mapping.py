@@ -12,7 +12,14 @@ from typing import Any, Literal
 import msgspec
 
 from syncline.domain.phones import to_e164
-from syncline.domain.records import INDEXED_TEXT, MAX_INDEXED_BYTES, RECORD_TYPES, FieldType, RecordType
+from syncline.domain.records import (
+    INDEXED_TEXT,
+    MAX_INDEXED_BYTES,
+    RECORD_TYPES,
+    FieldType,
+    RecordType,
+    with_custom,
+)
 from syncline.domain.values import CONVERTERS, Unreadable, Value
 
 Convert = Literal["text", "number", "percent", "boolean", "time", "date", "owner", "choice"]
@@ -58,6 +65,21 @@ class ObjectMap:
     fields: tuple[FieldMap, ...]
     constants: Mapping[str, str] = default(default_factory=dict[str, str])
     version: int = 1
+    #: Of deals: `pipeline/stage` as the CRM names them → as records of ours do. Empty: they are ours as well.
+    stages: Mapping[str, str] = default(default_factory=dict[str, str])
+    #: Property → the values that a record may have to be synced at all. Empty: all are.
+    only: Mapping[str, tuple[str, ...]] = default(default_factory=dict[str, tuple[str, ...]])
+
+    def is_wanted(self, properties: Mapping[str, Any]) -> bool:
+        """Whether a record with these properties is synced. What was not read keeps none out."""
+        return all(
+            name not in properties or str(properties[name]) in wanted for name, wanted in self.only.items()
+        )
+
+    @property
+    def kind(self) -> RecordType:
+        """The kind of record, with the custom fields that are mapped."""
+        return with_custom(self.record_type, (each.field for each in self.fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,8 @@ class StageFact:
     is_closed: bool
     is_won: bool
     probability: Value
+    #: Pipeline and stage as our records name them, where the CRM's names are not ours.
+    place: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +101,8 @@ class Lookups:
 
     #: The CRM's owner id → our owner's id.
     owners: Mapping[str, str] = default(default_factory=dict[str, str])
+    #: Owners of ours, by our id, whom another connection's CRM knows.
+    colleagues: frozenset[str] = frozenset()
     #: (pipeline, stage) as the CRM names them → facts.
     stages: Mapping[tuple[str, str], StageFact] = default(default_factory=dict[tuple[str, str], StageFact])
     #: Region a number without country code is read in.
@@ -91,7 +117,10 @@ class Lookups:
     def stage_facts(self) -> dict[str, list[Any]]:
         """Return what each stage makes of a deal, by pipeline and stage, as JSON can hold it."""
         return {
-            f"{pipeline}/{stage}": [fact.stage_id, fact.is_closed, fact.is_won, str(fact.probability)]
+            f"{pipeline}/{stage}": [
+                *(fact.stage_id, fact.is_closed, fact.is_won, str(fact.probability)),
+                *(fact.place or ()),
+            ]
             for (pipeline, stage), fact in self.stages.items()
         }
 
@@ -114,7 +143,7 @@ class Mapper:
     """An `ObjectMap` made ready for use with one connection's lookups."""
 
     def __init__(self, mapping: ObjectMap, lookups: Lookups) -> None:
-        self.record_type: RecordType = RECORD_TYPES[mapping.record_type]
+        self.record_type: RecordType = mapping.kind
         self._mapping = mapping
         self._lookups = lookups
         # A property means something else by another mapping. The region decides what a number means, though
@@ -130,6 +159,10 @@ class Mapper:
     @property
     def properties(self) -> tuple[str, ...]:
         return tuple(each.property for each in self._mapping.fields)
+
+    def is_wanted(self, properties: Mapping[str, Any]) -> bool:
+        """See `ObjectMap.is_wanted`."""
+        return not self._mapping.only or self._mapping.is_wanted(properties)
 
     def map(self, properties: Mapping[str, Any]) -> MappedRecord:
         """Map one record's properties. Unreadable values are named in `problems`, with the field left empty.
@@ -199,7 +232,10 @@ def mappable(record_type: str) -> dict[str, FieldType]:
 
 def _meaning_of(mapping: ObjectMap) -> list[Any]:
     fields = [[each.field, each.property, each.convert, dict(each.choices)] for each in mapping.fields]
-    return [fields, dict(mapping.constants)]
+    meaning: list[Any] = [fields, dict(mapping.constants)]
+    if mapping.stages:
+        meaning.append(dict(mapping.stages))
+    return meaning
 
 
 def _indexed_text(raw: Any) -> str:
@@ -234,16 +270,17 @@ def _derive_deal(
 ) -> bool:
     """Place a deal: ids of pipeline and stage, status, and which of the two close dates it has.
 
-    The CRM keeps one close date: expected while the deal is open, real once it is closed. What is not mapped
-    is not filled in either.
+    A CRM may keep one close date: expected while the deal is open, real once it is closed. A status of its
+    own stands above what the stage says. What is not mapped is not filled in either.
     """
     _derive_phone(values, mapped, lookups, problems)
     if "currency" in mapped and values.get("currency") is None:
         values["currency"] = lookups.currency
     closes_at = values.pop(CLOSE_DATE, None)
     stage = lookups.stages.get((str(values.get("pipeline")), str(values.get("stage"))))
+    own_status = values.get("status") if "status" in mapped else None
     if stage is None:
-        values.update(pipeline_id=None, stage_id=None, status="open")
+        values.update(pipeline_id=None, stage_id=None, status=own_status or "open")
         if CLOSE_DATE in mapped:
             values.update(closed_at=None, expected_close_date=str(closes_at)[:10] if closes_at else None)
         if values.get("stage") is None:
@@ -251,10 +288,13 @@ def _derive_deal(
         problems["stage"] = "a stage this connection does not list"
         return False
     values["pipeline_id"], values["stage_id"] = stage.pipeline_id, stage.stage_id
-    values["status"] = "won" if stage.is_won else "lost" if stage.is_closed else "open"
+    if stage.place is not None:
+        values["pipeline"], values["stage"] = stage.place
+    values["status"] = own_status or ("won" if stage.is_won else "lost" if stage.is_closed else "open")
     if CLOSE_DATE in mapped:
-        values["closed_at"] = closes_at if stage.is_closed else None
-        values["expected_close_date"] = None if stage.is_closed or not closes_at else str(closes_at)[:10]
+        is_closed = values["status"] != "open"
+        values["closed_at"] = closes_at if is_closed else None
+        values["expected_close_date"] = None if is_closed or not closes_at else str(closes_at)[:10]
     if "probability" in mapped and values.get("probability") is None:
         values["probability"] = stage.probability
     return True
@@ -263,8 +303,10 @@ def _derive_deal(
 def _derive_activity(
     values: dict[str, Value], mapped: AbstractSet[str], lookups: Lookups, problems: dict[str, str]
 ) -> bool:
-    """The other party's number: whom we called, or who called us."""
+    """The other party's number: whom we called, or who called us. What is of no known type is a note."""
     del mapped, problems
+    if "type" in values and values["type"] is None:
+        values["type"] = "note"
     number = values.get("from_number" if values.get("direction") == "inbound" else "to_number")
     values["phone_e164"] = to_e164(number, lookups.region) if isinstance(number, str) else None
     return True

@@ -12,10 +12,13 @@ from typing import Any, cast, get_args
 
 from syncline.domain.mapping import CLOSE_DATE, FOLLOWING, Convert, Direction, FieldMap, ObjectMap, mappable
 from syncline.domain.policies import Policy, RecordRules, Rule, dump_policy, load_policy
-from syncline.domain.records import RECORD_TYPES, FieldType
+from syncline.domain.records import CUSTOM, RECORD_TYPES, FieldType
 from syncline.errors import Invalid
 
 VERSION = 1
+#: In mappings: a property is meant by its label, and not by a name that differs by account.
+LABELLED = "custom:"
+_NO_NAMES: Mapping[str, Mapping[str, str]] = {}
 #: What a field is set to that no property is mapped to.
 OFF = "off"
 _CONVERTERS = get_args(Convert)
@@ -30,7 +33,7 @@ _READ_BY: Mapping[FieldType, tuple[Convert, ...]] = {
     "reference": ("owner",),
 }
 _KEYS = frozenset({"version", "policy", "objects"})
-_OBJECT_KEYS = frozenset({"record", "fields"})
+_OBJECT_KEYS = frozenset({"record", "fields", "stages", "only"})
 _FIELD_KEYS = frozenset({"property", "direction", "convert", "choices", "policy"})
 #: A deal is in a stage, or it is no deal: what it is worth to anybody follows from that.
 _PLACE = ("pipeline", "stage")
@@ -45,15 +48,20 @@ class ConnectionMapping:
 
 
 def load_mapping(
-    document: object, default: Mapping[str, ObjectMap], *, version: int = 1
+    document: object,
+    default: Mapping[str, ObjectMap],
+    *,
+    version: int = 1,
+    names: Mapping[str, Mapping[str, str]] = _NO_NAMES,
 ) -> ConnectionMapping:
     """Read a document; None is the default. What it does not mention is as in `default`.
 
-    `version` is what the maps carry. Raises `Invalid` with a sentence that names the entry at fault.
+    `version` is what the maps carry. `names` is object → `custom:label` → the property it means; what it does
+    not hold stays a name that no property has. Raises `Invalid`, naming the entry at fault in a sentence.
     """
     if document is None:
-        objects = {name: replace(each, version=version) for name, each in default.items()}
-        return ConnectionMapping(objects, Policy())
+        usual = {name: replace(each, version=version) for name, each in default.items()}
+        return ConnectionMapping(_with_names(usual, names), Policy())
     settings = _mapping(document, "The mapping", _KEYS)
     if settings.get("version") != VERSION or settings.get("version") is True:
         raise Invalid(f"The mapping must begin with “version: {VERSION}”.")
@@ -67,7 +75,37 @@ def load_mapping(
     for name, usual in default.items():
         reader = _ObjectReader(usual, rules.setdefault(usual.record_type, {}))
         objects[name] = replace(reader.read(entries.get(name)), version=version)
-    return ConnectionMapping(objects, _with_rules(policy, rules))
+    return ConnectionMapping(_with_names(objects, names), _with_rules(policy, rules))
+
+
+def _with_names(
+    objects: Mapping[str, ObjectMap], names: Mapping[str, Mapping[str, str]]
+) -> Mapping[str, ObjectMap]:
+    """Replace labels by the properties that they mean in this account."""
+    if not names:
+        return objects
+    return {
+        name: replace(
+            each,
+            fields=tuple(
+                replace(one, property=names.get(name, {}).get(label_key(one.property), one.property))
+                for one in each.fields
+            ),
+        )
+        for name, each in objects.items()
+    }
+
+
+def label_key(prop: str) -> str:
+    """Write a label so that capitals and spaces around it make no difference."""
+    return LABELLED + prop.removeprefix(LABELLED).strip().casefold() if prop.startswith(LABELLED) else prop
+
+
+def list_labels(mapping: ObjectMap) -> frozenset[str]:
+    """Return the labels, as `label_key` writes them, by which a mapping names properties."""
+    return frozenset(
+        label_key(each.property) for each in mapping.fields if each.property.startswith(LABELLED)
+    )
 
 
 def shorthand(name: str, prop: str, usual: ObjectMap) -> FieldMap:
@@ -75,7 +113,16 @@ def shorthand(name: str, prop: str, usual: ObjectMap) -> FieldMap:
     known = {each.field: each for each in usual.fields}.get(name)
     if known is not None and known.property == prop:
         return known
-    return FieldMap(name, prop, _READ_BY[mappable(usual.record_type)[name]][0])
+    if name.startswith(CUSTOM):
+        return FieldMap(name, prop)
+    types: dict[str, FieldType] = {**mappable(usual.record_type), **_own_types(usual)}
+    return FieldMap(name, prop, _READ_BY[types[name]][0])
+
+
+def _own_types(usual: ObjectMap) -> dict[str, FieldType]:
+    """Return fields that follow from others elsewhere, and that this CRM has properties of its own for."""
+    kind = RECORD_TYPES[usual.record_type]
+    return {each.field: kind.fields[each.field] for each in usual.fields if each.field in kind.fields}
 
 
 class _ObjectReader:
@@ -84,7 +131,7 @@ class _ObjectReader:
     def __init__(self, usual: ObjectMap, rules: dict[str, tuple[Rule, str]]) -> None:
         self._usual = usual
         self._where = f"objects.{usual.object}"
-        self._types = mappable(usual.record_type)
+        self._types: dict[str, FieldType] = {**mappable(usual.record_type), **_own_types(usual)}
         self._known = {each.field: each for each in usual.fields}
         #: Field → its rule and where that stands, of all objects that become this kind of record.
         self._rules = rules
@@ -108,7 +155,22 @@ class _ObjectReader:
                 fields[name] = found
         self._require_place(fields)
         self._require_single(fields.values())
-        return replace(self._usual, fields=tuple(fields.values()))
+        stages = self._usual.stages
+        if "stages" in settings:
+            stages = self._read_stages(settings["stages"])
+        only = _read_only(settings.get("only"), f"{self._where}.only")
+        return replace(self._usual, fields=tuple(fields.values()), stages=stages, only=only)
+
+    def _read_stages(self, document: object) -> dict[str, str]:
+        where = f"{self._where}.stages"
+        if self._usual.record_type != "deal":
+            raise Invalid(f"{where}: only deals are in stages.")
+        found = _mapping(document, where, None)
+        for theirs, ours in found.items():
+            for place in (theirs, ours):
+                if not isinstance(place, str) or not all(part.strip() for part in place.partition("/")):
+                    raise Invalid(f"{where}.{theirs} must lead from pipeline/stage to pipeline/stage.")
+        return cast("dict[str, str]", found)
 
     def _require_field(self, name: str) -> None:
         record_type, where = self._usual.record_type, self._place_of(name)
@@ -116,12 +178,14 @@ class _ObjectReader:
         if name in kind.derived:
             sources = " and ".join(kind.derived[name])
             raise Invalid(f"{where}: it follows from {sources}; map that.")
-        if name in FOLLOWING.get(record_type, ()):
+        if name in FOLLOWING.get(record_type, ()) and name not in self._known:
             raise Invalid(f"{where}: it follows from {FOLLOWING[record_type][name]}; map that.")
         if name == "archived_at":
             raise Invalid(f"{where}: it says when the CRM archived the record, and is mapped by itself.")
         if name in self._usual.constants:
             raise Invalid(f"{where}: it is “{self._usual.constants[name]}” for every record of this object.")
+        if name.startswith(CUSTOM) and name != CUSTOM:
+            return
         if name not in self._types:
             raise Invalid(f"{where}: a {record_type} has no such field. Fields are {_list(self._types)}.")
 
@@ -157,6 +221,8 @@ class _ObjectReader:
 
     def _with_convert(self, found: FieldMap, convert: object, where: str) -> FieldMap:
         chosen = cast("Convert", _one_of(convert, _CONVERTERS, f"{where}.convert"))
+        if found.field.startswith(CUSTOM):
+            return found if chosen == found.convert else replace(found, convert=chosen, choices={})
         possible = _READ_BY[self._types[found.field]]
         if chosen not in possible:
             raise Invalid(
@@ -233,6 +299,18 @@ def _mapping(document: object, where: str, keys: frozenset[str] | None) -> dict[
     return found
 
 
+def _read_only(document: object, where: str) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for prop, values in _mapping(document, where, None).items():
+        listed = cast("list[object]", values) if isinstance(values, list) else [values]
+        if not listed or not all(
+            isinstance(each, str | int) and not isinstance(each, bool) for each in listed
+        ):
+            raise Invalid(f"{where}.{prop} must be a value, or a list of values, as the CRM has them.")
+        found[prop] = tuple(str(each) for each in listed)
+    return found
+
+
 def _choices(document: object, where: str) -> dict[str, str | None]:
     found = _mapping(document, where, None)
     for theirs, ours in found.items():
@@ -264,14 +342,24 @@ def dump_mapping(mapping: ConnectionMapping, default: Mapping[str, ObjectMap]) -
     objects: dict[str, Any] = {}
     for name, usual in default.items():
         fields = _dump_fields(mapping.objects[name], usual)
-        if fields:
-            objects[name] = {"record": usual.record_type, "fields": fields}
+        more = _dump_more(mapping.objects[name], usual)
+        if fields or more:
+            objects[name] = {"record": usual.record_type} | ({"fields": fields} if fields else {}) | more
     document: dict[str, Any] = {"version": VERSION}
     if mapping.policy != Policy():
         document["policy"] = dump_policy(mapping.policy)
     if objects:
         document["objects"] = objects
     return document
+
+
+def _dump_more(mapping: ObjectMap, usual: ObjectMap) -> dict[str, Any]:
+    more: dict[str, Any] = {}
+    if mapping.stages != usual.stages:
+        more["stages"] = dict(mapping.stages)
+    if mapping.only != usual.only:
+        more["only"] = {prop: list(values) for prop, values in mapping.only.items()}
+    return more
 
 
 def _dump_fields(mapping: ObjectMap, usual: ObjectMap) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
-from syncline.domain.records import INDEXED_TEXT, RECORD_TYPES
+from syncline.domain.records import CUSTOM, INDEXED_TEXT, RECORD_TYPES
 from syncline.errors import Invalid
 
 Rule = Literal[
@@ -29,8 +29,6 @@ Side = Literal["ours", "theirs"]
 
 #: How a source priority names this database among the connections.
 HERE = "here"
-#: Fields of the custom kind are named with this before their key.
-CUSTOM = "custom_fields."
 #: Clocks are known to about a second; two changes closer than that happened at one time.
 DEFAULT_SKEW_MS = 1_000
 _MAX_SKEW_MS = 3_600_000

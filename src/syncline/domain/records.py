@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+#: Fields of the custom kind are named with this before their key.
+CUSTOM = "custom_fields."
 
 FieldType = Literal["text", "number", "boolean", "time", "date", "reference"]
 
@@ -24,12 +27,14 @@ class RecordType:
     #: The field by which a record that is new to a connection is recognised among existing ones, as
     #: (column compared, field it is computed from).
     identity: tuple[str, str] | None = None
+    #: Custom fields that are written like columns, with `CUSTOM` before each key. They have no type here.
+    custom: tuple[str, ...] = ()
     #: Fields that the change log and the merge know: all but the derived ones.
     content: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         content = tuple(name for name in self.fields if name not in self.derived)
-        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "content", (*content, *self.custom))
 
 
 OWNER = RecordType(
@@ -176,3 +181,17 @@ RECORD_TYPES: Mapping[str, RecordType] = {
 #: Text columns that an index covers. A btree entry has room for about 2,700 bytes.
 INDEXED_TEXT = frozenset({"email", "domain", "phone", "stage", "pipeline"})
 MAX_INDEXED_BYTES = 1000
+
+
+def with_custom(record_type: str, names: Iterable[str]) -> RecordType:
+    """Return a kind of record with those of `names` that are custom fields. Others are passed over."""
+    kind, custom = RECORD_TYPES[record_type], tuple(sorted({n for n in names if n.startswith(CUSTOM)}))
+    return replace(kind, custom=custom) if custom else kind
+
+
+def flatten(row: dict[str, Any]) -> dict[str, Any]:
+    """Add to a row, as JSON has it, each custom field by its name; the row is changed."""
+    custom = row.get("custom_fields")
+    if custom:
+        row.update({CUSTOM + key: value for key, value in custom.items()})
+    return row

@@ -14,7 +14,7 @@ from typing import Any
 from syncline.domain.agreement import brief, pair
 from syncline.domain.mapping import FOLLOWING, FieldMap, MappedRecord, ObjectMap
 from syncline.domain.merge import GROUPS
-from syncline.domain.records import RECORD_TYPES, RecordType
+from syncline.domain.records import RecordType, with_custom
 from syncline.domain.verdicts import same
 
 #: Their half of a pair whose property has not been seen by the mapping that holds now: whatever is read
@@ -46,10 +46,12 @@ class Remapping:
 
 
 def compare_mappings(before: ObjectMap, after: ObjectMap) -> Remapping:
-    kind = RECORD_TYPES[after.record_type]
+    kind = with_custom(after.record_type, (each.field for each in (*before.fields, *after.fields)))
     old = {each.field: each for each in before.fields}
     new = {each.field: each for each in after.fields}
     changed = {name for name in old.keys() & new.keys() if _reading(old[name]) != _reading(new[name])}
+    if dict(before.stages) != dict(after.stages):
+        changed |= {"pipeline", "stage"} & old.keys() & new.keys()
     opened = {
         name
         for name in old.keys() & new.keys()

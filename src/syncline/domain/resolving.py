@@ -14,8 +14,7 @@ from uuid import UUID
 from syncline.domain.agreement import pair
 from syncline.domain.merge import GROUPS
 from syncline.domain.phones import to_e164
-from syncline.domain.policies import CUSTOM
-from syncline.domain.records import RecordType
+from syncline.domain.records import CUSTOM, RecordType
 from syncline.domain.values import CONVERTERS, Unreadable
 from syncline.domain.verdicts import same
 from syncline.errors import Invalid

@@ -25,6 +25,10 @@ class Unwritable(ValueError):
     """The value cannot be had at the CRM. Says why, never the value."""
 
 
+class Unknown(Unwritable):
+    """The CRM knows nobody and nothing that is meant, and nobody is to be troubled by that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """A record's values as the CRM takes them."""
@@ -33,6 +37,13 @@ class Written:
     properties: dict[str, str | None] = default(default_factory=dict[str, str | None])
     #: Field → why it is not among them.
     unwritable: dict[str, str] = default(default_factory=dict[str, str])
+    #: Those of them that are as they should be: a colleague who has no seat in this CRM.
+    unknown: set[str] = default(default_factory=set[str])
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """What somebody has to look at: field → why it is not written."""
+        return {name: why for name, why in self.unwritable.items() if name not in self.unknown}
 
 
 class Writer:
@@ -47,10 +58,8 @@ class Writer:
         self._settable = settable
         # Where several of theirs are one of ours, any will do, but always the same.
         self._owners = {ours: theirs for theirs, ours in sorted(lookups.owners.items(), reverse=True)}
-        self._stages = {
-            fact.stage_id: place
-            for place, fact in sorted(lookups.stages.items(), key=lambda each: each[0], reverse=True)
-        }
+        self._colleagues = lookups.colleagues
+        self._places = _Places(lookups, is_renamed=bool(mapping.stages))
         self._fields: dict[str, tuple[str, Callable[[Any], str]]] = {
             each.field: (each.property, self._converter(each)) for each in mapping.fields
         }
@@ -71,6 +80,8 @@ class Writer:
                 self._write_one(name, value, written)
             except Unwritable as problem:
                 written.unwritable[name] = str(problem)
+                if isinstance(problem, Unknown):
+                    written.unknown.add(name)
         return written
 
     def _is_computed(self, name: str) -> bool:
@@ -91,17 +102,9 @@ class Writer:
     def _place(self, values: dict[str, Any], record: Mapping[str, Any], written: Written) -> dict[str, Any]:
         """Turn a deal's places and dates into what is mapped: pipeline, stage and the one close date."""
         placed = dict(values)
-        stage_id, pipeline_id = placed.pop("stage_id", None), placed.pop("pipeline_id", None)
-        if stage_id is not None and "stage" not in placed:
-            place = self._stages.get(str(stage_id))
-            if place is None:
-                written.unwritable["stage_id"] = "a stage this connection does not have"
-            else:
-                placed.update(pipeline=place[0], stage=place[1])
-        elif pipeline_id is not None and "pipeline" not in placed and "stage" not in placed:
-            written.unwritable["pipeline_id"] = _FROM_STAGE
-        if placed.pop("status", None) is not None and "stage" not in placed:
-            written.unwritable["status"] = _FROM_STAGE
+        self._place_stage(placed, record, written)
+        if _CLOSE not in self._fields and {_EXPECTED, _CLOSED} & self._fields.keys():
+            return placed
         is_closed = record.get("status") in ("won", "lost")
         kept, other = (_CLOSED, _EXPECTED) if is_closed else (_EXPECTED, _CLOSED)
         if placed.pop(other, None) is not None:
@@ -110,6 +113,34 @@ class Writer:
         if kept in placed:
             self._write_close_date(kept, placed.pop(kept), written)
         return placed
+
+    def _place_stage(self, placed: dict[str, Any], record: Mapping[str, Any], written: Written) -> None:
+        stage_id, pipeline_id = placed.pop("stage_id", None), placed.pop("pipeline_id", None)
+        has_status = "status" in self._fields
+        status = placed.get("status") if has_status else placed.pop("status", None)
+        if "stage" in placed or "pipeline" in placed:
+            asked = "stage" if "stage" in placed else "pipeline"
+            place = self._places.find_named(record, placed)
+        elif stage_id is not None:
+            asked, place = "stage_id", self._places.find_by_id(str(stage_id))
+        elif status is not None and not has_status:
+            asked, place = "status", self._places.find_named(record, placed)
+        else:
+            if pipeline_id is not None:
+                written.unwritable["pipeline_id"] = _FROM_STAGE
+            return
+        named = {name: placed.pop(name) for name in ("pipeline", "stage") if name in placed}
+        if status is not None and not has_status:
+            place = self._places.close(place, str(status))
+        if place is not None:
+            is_whole = self._places.is_renamed or "stage" not in named or place[1] != named["stage"]
+            placed.update(pipeline=place[0], stage=place[1])
+            if not is_whole and "pipeline" not in named:
+                del placed["pipeline"]
+        elif asked == "status":
+            written.unwritable["status"] = _FROM_STAGE
+        elif not (has_status and record.get("status") in ("won", "lost")):  # there the status says it all
+            written.unwritable[asked] = "a stage this connection does not have"
 
     def _write_close_date(self, name: str, value: Any, written: Written) -> None:
         try:
@@ -127,8 +158,47 @@ class Writer:
     def _owner(self, value: Any) -> str:
         theirs = self._owners.get(str(value))
         if theirs is None:
-            raise Unwritable("an owner this connection does not have")
+            kind = Unknown if str(value) in self._colleagues else Unwritable
+            raise kind("an owner this connection does not have")
         return theirs
+
+
+class _Places:
+    """A connection's stages as the CRM names them, found by what our records call them."""
+
+    def __init__(self, lookups: Lookups, *, is_renamed: bool) -> None:
+        self.is_renamed = is_renamed
+        self._facts = dict(sorted(lookups.stages.items(), reverse=True))
+        # Where several of theirs are one of ours, the first will do.
+        self._by_id = {fact.stage_id: place for place, fact in self._facts.items()}
+        self._by_name = {fact.place or place: place for place, fact in self._facts.items()}
+
+    def find_named(self, record: Mapping[str, Any], placed: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Find the place that a record's own words name; where no stages are known, the words themselves."""
+        words = {"pipeline": record.get("pipeline"), "stage": record.get("stage"), **placed}
+        pipeline, stage = str(words["pipeline"]), str(words["stage"])
+        if not self._facts:
+            return pipeline, stage
+        if words["pipeline"] is None:
+            alike = [place for (_, name), place in self._by_name.items() if name == stage]
+            return alike[0] if len(alike) == 1 else None
+        return self._by_name.get((pipeline, stage))
+
+    def find_by_id(self, stage_id: str) -> tuple[str, str] | None:
+        return self._by_id.get(stage_id)
+
+    def close(self, place: tuple[str, str] | None, status: str) -> tuple[str, str] | None:
+        """Return where a deal of this status is, in the pipeline it is in, if that is beyond doubt."""
+        fact = None if place is None else self._facts.get(place)
+        if place is None or fact is None or fact.is_closed == (status != "open"):
+            return place
+        is_won = status == "won"
+        ends = [
+            each
+            for each, other in self._facts.items()
+            if each[0] == place[0] and other.is_closed and other.is_won == is_won
+        ]
+        return ends[0] if status != "open" and len(ends) == 1 else place
 
 
 def _choice(choices: Mapping[str, str | None]) -> Callable[[Any], str]:

@@ -64,6 +64,9 @@ class Absence:
         counts = await self._count()
         if counts.agree and not always_archived:
             return
+        if counts.there is None and target.remote_object.incremental:
+            await self._look_without_counts(counts.here, always_archived=always_archived)
+            return
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             state = await cursors.find_state(conn, **target.cursor_keys(KIND)) or {}
         explained = state.get("explained") == [counts.there, counts.here]
@@ -82,6 +85,19 @@ class Absence:
             await cursors.remove(conn, **target.cursor_keys(KIND))
             remembered = {"short": True} if short else {"explained": [counts.there, counts.here]}
             await cursors.put(conn, remembered, now=now(), **target.cursor_keys(KIND))
+
+    async def _look_without_counts(self, here: int, *, always_archived: bool) -> None:
+        """Notice absences where the CRM counts nothing: only its whole list of ids would tell.
+
+        That is too dear for every run, and read by each reconcile. After a walk it is read where the walk
+        brought fewer records than live here.
+        """
+        if not always_archived:
+            return
+        walked = self._target.counts.read
+        await self.read_archived()
+        if walked < here:
+            await self._compare_ids()
 
     async def _count(self) -> _Counts:
         target = self._target

@@ -49,6 +49,7 @@ class Associator:
         self._connector = connector
         self._record_types = record_types
         self._pairs = connector.capabilities.association_pairs
+        self._references = connector.capabilities.references
 
     async def read_all(self) -> None:
         """Read every association of the pairs that begin with the target's object."""
@@ -93,12 +94,24 @@ class Associator:
         size, start = min(_FIRST_BATCH, largest), 0
         while start < len(ids):
             batch = ids[start : start + size]
-            found = await self._connector.read_associations(from_object, to_object, batch)
+            found = await self._find(from_object, to_object, batch)
             await self._target.persist(partial(self._store, from_object, to_object, batch, found))
             self._target.on_progress()
             self._target.check_stop()
             start += size
             size = max(1, min(largest, _ASSOCIATIONS_AT_ONCE * size // max(1, len(found)), size * 10))
+
+    async def _find(self, from_object: str, to_object: str, ids: Sequence[str]) -> list[Association]:
+        """Return the associations of some records: from their payloads where those tell, else by a call."""
+        path = self._references.get((from_object, to_object))
+        if path is None:
+            return await self._connector.read_associations(from_object, to_object, ids)
+        target = self._target
+        table = payloads.table_of(self._connector.capabilities.platform, from_object)
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            named = await payloads.list_values(conn, table, ids, path, **target.keys)
+        kind = f"{from_object}_to_{to_object}"
+        return [Association(near, far, 0, kind, "reference", None) for near, far in named]
 
     async def _read_backward(self, near_object: str, ids: Sequence[str]) -> None:
         """Look from the far side which near records gained or lost one of `ids`, and read those anew.
@@ -110,11 +123,13 @@ class Associator:
         pair = Pair(target.tenant_id, target.connection_id, near_object, target.object_name)
         for start in range(0, len(ids), size):
             batch = ids[start : start + size]
-            found = await self._connector.read_associations(target.object_name, near_object, batch)
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 stored = await associations.list_pairs(conn, pair, batch)
             # A record may have been read after the rows that name it: its references wait.
             await target.persist(partial(self._catch_up, pair, {near for near, _ in stored}, batch))
+            if (near_object, target.object_name) in self._references:
+                continue  # whoever gains or loses one is itself changed by it
+            found = await self._connector.read_associations(target.object_name, near_object, batch)
             different = {(each.to_id, each.from_id) for each in found} ^ stored
             if different:
                 await self._read_forward(
@@ -174,7 +189,8 @@ class Associator:
             reference = REFERENCES.get((child, parent)) if child and parent else None
             for start in range(0, len(ids), _AT_ONCE):
                 part = ids[start : start + _AT_ONCE]
-                await associations.put_in_payloads(conn, pair, table, part, reverse=reverse)
+                if (pair.from_object, pair.to_object) not in self._references:
+                    await associations.put_in_payloads(conn, pair, table, part, reverse=reverse)
                 if reference is not None:
                     await associations.put_reference(
                         conn,

@@ -17,11 +17,11 @@ import structlog
 
 from syncline.clock import now
 from syncline.config import Settings
-from syncline.connectors.webhooks import WebhookEvent
+from syncline.connectors.webhooks import WebhookEvent, Webhooks, load_heard
 from syncline.engine.hints import Hints, gather_hints, objects_of
 from syncline.engine.lease import Lease
 from syncline.engine.pull import pause
-from syncline.engine.remotes import Remote, Remotes
+from syncline.engine.remotes import Remote, Remotes, plain_settings
 from syncline.engine.reread import MODE, Rereading
 from syncline.engine.webhooks import COALESCE_SECONDS
 from syncline.errors import (
@@ -232,12 +232,19 @@ async def _together(steps: Iterable[Coroutine[None, None, T]]) -> list[T]:
     return [each for each in done if not isinstance(each, BaseException)]
 
 
+def _events_of(body: bytes, webhooks: Webhooks | None, remote: Remote) -> Sequence[WebhookEvent]:
+    heard = load_heard(body)
+    if heard is not None:
+        return heard
+    return [] if webhooks is None else webhooks.parse_for(plain_settings(remote.connection))(body)
+
+
 def _parse(deliveries: Sequence[Delivery], remote: Remote) -> _Burst:
     webhooks = remote.platform.webhooks
     burst = _Burst(deliveries)
     for each in deliveries:
         try:
-            burst.events[each.id] = [] if webhooks is None else webhooks.parse(each.body.encode())
+            burst.events[each.id] = _events_of(each.body.encode(), webhooks, remote)
         except Exception as error:  # noqa: BLE001 - it could be read when it came: another version did
             burst.unread[each.id] = error
     return burst

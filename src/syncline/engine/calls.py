@@ -16,7 +16,7 @@ from typing import Protocol
 from uuid import UUID
 
 from syncline import clock
-from syncline.connectors.base import Request, Response, Token
+from syncline.connectors.transport import Request, Response, Token
 from syncline.engine.lanes import Lane
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.quota import Governor, Slot
@@ -141,6 +141,8 @@ class Calls:
     async def _attempt(self, request: Request, token: Token | None) -> Response:
         asked_at = time.monotonic()
         slot = await self._governor.acquire(request.bucket, lane=self.lane)
+        if slot is not None:
+            slot.cost = request.cost
         sent_at = time.monotonic()
         self.counts.quota_wait_seconds += sent_at - asked_at
         self.counts.calls += 1

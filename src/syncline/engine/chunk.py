@@ -20,10 +20,11 @@ from syncline.domain.records import RecordType
 from syncline.engine.prepare import Prepared, is_meaningful, is_news, is_outdated, latest_of
 from syncline.engine.recognise import recognise
 from syncline.errors import Unavailable
-from syncline.store import merges, merging, payloads, records, sent
+from syncline.store import absorbing, locked, merges, merging, payloads, records, sent
 from syncline.store.db import Conn
+from syncline.store.locked import ExistingRecord
 from syncline.store.payloads import KnownPayload, NewPayload
-from syncline.store.records import ExistingRecord, RecordWrite
+from syncline.store.records import RecordWrite
 from syncline.store.runs import RunCounts
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Chunk:
         self, latest: Mapping[str, Prepared], known: Mapping[str, KnownPayload], moved: AbstractSet[str]
     ) -> Iterator[Prepared]:
         for remote_id, record in latest.items():
-            wanted = remote_id in self._always and remote_id not in moved
+            wanted = remote_id in self._always and remote_id not in moved and record.mapped is not None
             if wanted and not is_outdated(record, known.get(remote_id)):
                 yield record
 
@@ -135,7 +136,7 @@ class Chunk:
         target, conn = self._target, self._conn
         if kind.identity is not None and any(record.remote_id not in known for record in moved):
             # Before any record is locked: whoever waits for this must hold nothing others may want.
-            await records.lock_identities(conn, kind, tenant_id=target.tenant_id)
+            await locked.lock_identities(conn, kind, tenant_id=target.tenant_id)
         survivors = {record.remote_id: record.merged_ids for record in moved if record.merged_ids}
         # In a chain of merges an earlier survivor may be in the same chunk, as it was read before the next.
         merged_away = {remote_id for ids in survivors.values() for remote_id in ids}
@@ -165,13 +166,7 @@ class Chunk:
 
     async def _plan_writes(self, kind: RecordType, moved: Sequence[Prepared]) -> list[RecordWrite]:
         target, conn = self._target, self._conn
-        found = await records.lock_linked_records(
-            conn,
-            kind,
-            **target.keys,
-            object_name=target.object_name,
-            remote_ids=[record.remote_id for record in moved],
-        )
+        found = await self._lock_linked(kind, [record.remote_id for record in moved])
         # An id that was merged away means the survivor; a state of it that was read before is no news.
         own = [each for each in moved if each.remote_id not in found or found[each.remote_id].is_primary]
         self._counts.unchanged += len(moved) - len(own)
@@ -182,6 +177,19 @@ class Chunk:
         own = [each for each in own if each.remote_id not in recognised.buried]
         planned = (self._plan_write(kind, each, found.get(each.remote_id)) for each in own)
         return [write for write in planned if write is not None]
+
+    async def _lock_linked(self, kind: RecordType, remote_ids: Sequence[str]) -> dict[str, ExistingRecord]:
+        """Lock the records that remote records are. None has gone into another: those would be lost words."""
+        keys = self._target.keys
+        for _ in range(3):
+            found = await locked.lock_linked_records(
+                self._conn, kind, **keys, object_name=self._target.object_name, remote_ids=remote_ids
+            )
+            gone = [each.record_id for each in found.values() if each.row.get("merged_into") is not None]
+            if not gone:
+                return found
+            await absorbing.hand_over_strays(self._conn, kind, gone, **keys)
+        raise Unavailable("A record was merged into another meanwhile; it is looked at again.")
 
     def _plan_write(
         self, kind: RecordType, record: Prepared, existing: ExistingRecord | None

@@ -17,7 +17,7 @@ from syncline.store import payloads, planner, remapping
 from syncline.store.connections import Connection
 from syncline.store.db import Database
 from syncline.store.keys import ConnectionKeys
-from syncline.store.records import ExistingRecord
+from syncline.store.locked import ExistingRecord
 from syncline.store.remapping import StoredPayload
 
 #: Payloads held at once.

@@ -42,7 +42,7 @@ async def read_history(target: Target, connector: Connector, mapping: ObjectMap,
     until = now()
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         state = ({} if full else await cursors.find_state(conn, **keys)) or {}
-        lookups = await load_lookups(conn, **target.keys, currency=None)
+        lookups = await load_lookups(conn, **target.keys, currency=None, places=mapping.stages)
         ids = await payloads.list_living_ids(conn, target.table, **target.keys)
     ids.sort(key=_by_number)
     fields = [each for each in mapping.fields if each.field in tracked]

@@ -109,8 +109,7 @@ class Intents:
         if ARCHIVED in agreed.merged.push:
             left = "The CRM cannot bring back what was archived there. "
         written = self._writer.write(push, agreed.values())
-        if written.unwritable:
-            left += _describe(written.unwritable)
+        left += _describe(written.faults)
         values = {name: value for name, value in push.items() if name not in written.unwritable}
         if not written.properties:
             if left:
@@ -137,8 +136,11 @@ class Intents:
         if not written.properties:
             batch.aside.append(Aside(row, "parked", "Nothing of this record may be written to the CRM."))
             return
+        if not self._mapper.is_wanted(written.properties):
+            batch.done.append(row)
+            return
         values = {name: value for name, value in filled.items() if name not in written.unwritable}
-        left = _describe(written.unwritable) if written.unwritable else ""
+        left = _describe(written.faults)
         item = Item(row, new_id(), "created", values, dict(written.properties), left=left)
         key = str(row.record_id)
         item.write = RemoteWrite(key, None, written.properties, external_id=key)

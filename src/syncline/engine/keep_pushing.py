@@ -1,4 +1,4 @@
-"""Keeps pushing: drains whatever connection has something due, of all tenants, until it is told to stop.
+"""Keeps pushing: merges at and drains whatever connection has something due, until it is told to stop.
 
 Knows when to look and when to leave a connection alone; draining one is `push`'s matter.
 """
@@ -15,6 +15,7 @@ from syncline.clock import now
 from syncline.config import Settings
 from syncline.engine.push import drain
 from syncline.engine.remotes import Remotes
+from syncline.engine.unite_there import unite_there
 from syncline.errors import Busy, RetryLater, SynclineError
 from syncline.store import connections, queue
 from syncline.store.db import Database
@@ -90,4 +91,6 @@ async def _drain_one(
 ) -> None:
     async with db.transaction(tenant_id=tenant_id) as conn:
         connection = await connections.get(conn, connection_id, tenant_id=tenant_id)
-    await drain(db, remotes.open(connection, lane="push"), settings, stop=stop)
+    remote = remotes.open(connection, lane="push")
+    await unite_there(db, remote, settings)
+    await drain(db, remote, settings, stop=stop)

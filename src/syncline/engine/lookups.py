@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from syncline.clock import now
@@ -10,7 +11,7 @@ from syncline.domain.mapping import Lookups, StageFact
 from syncline.domain.values import Value
 from syncline.store import definitions, tenants
 from syncline.store.db import Conn, Database
-from syncline.store.definitions import PropertyRow, StageRow
+from syncline.store.definitions import PropertyRow, StageOf, StageRow
 
 
 async def refresh_properties(
@@ -98,26 +99,60 @@ async def _put_pipeline(
     await definitions.put_stages(conn, rows, tenant_id=tenant_id, pipeline_id=pipeline_id, now=at)
 
 
-async def load_lookups(conn: Conn, *, tenant_id: UUID, connection_id: UUID, currency: str | None) -> Lookups:
-    """Return what references of this connection's records resolve to, as of now."""
+async def load_lookups(
+    conn: Conn,
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    currency: str | None,
+    places: Mapping[str, str] | None = None,
+) -> Lookups:
+    """Return what references of this connection's records resolve to, as of now.
+
+    `places` is `ObjectMap.stages`. A stage that it leads nowhere, or to a stage that nobody has, is unknown.
+    """
     settings = await tenants.get_settings(conn, tenant_id=tenant_id)
     owners = await definitions.list_owner_links(conn, tenant_id=tenant_id, connection_id=connection_id)
+    colleagues = await definitions.list_colleagues(conn, tenant_id=tenant_id, connection_id=connection_id)
     stages = await definitions.list_stages(conn, tenant_id=tenant_id, connection_id=connection_id)
     return Lookups(
         owners={remote_id: str(owner_id) for remote_id, owner_id in owners.items()},
-        stages={
-            (stage.pipeline, stage.stage): StageFact(
-                str(stage.pipeline_id),
-                str(stage.stage_id),
-                stage.is_closed,
-                stage.is_won,
-                _plain(stage.probability),
-            )
-            for stage in stages
-        },
+        colleagues=frozenset(str(each) for each in colleagues),
+        stages=await _place(conn, stages, places, tenant_id) if places else _facts(stages),
         region=settings.default_region,
         currency=currency or settings.currency,
     )
+
+
+def _facts(stages: Iterable[StageOf]) -> dict[tuple[str, str], StageFact]:
+    return {(stage.pipeline, stage.stage): _fact(stage) for stage in stages}
+
+
+def _fact(stage: StageOf, place: tuple[str, str] | None = None) -> StageFact:
+    return StageFact(
+        str(stage.pipeline_id),
+        str(stage.stage_id),
+        stage.is_closed,
+        stage.is_won,
+        _plain(stage.probability),
+        place,
+    )
+
+
+async def _place(
+    conn: Conn, stages: Iterable[StageOf], places: Mapping[str, str], tenant_id: UUID
+) -> dict[tuple[str, str], StageFact]:
+    """Lead a connection's stages to those that our records name: the hub's own, else another connection's."""
+    ours = {
+        f"{each.pipeline}/{each.stage}": each
+        for each in await definitions.list_places(conn, list(places.values()), tenant_id=tenant_id)
+    }
+    found: dict[tuple[str, str], StageFact] = {}
+    for theirs in stages:
+        target = ours.get(places.get(f"{theirs.pipeline}/{theirs.stage}", ""))
+        if target is not None:
+            found[theirs.pipeline, theirs.stage] = _fact(target, (target.pipeline, target.stage))
+    return found
 
 
 def _plain(value: Value) -> Value:

@@ -26,6 +26,7 @@ class Prepared(msgspec.Struct, gc=False):
     requested_ms: int
     archived_ms: int | None
     merged_ids: tuple[str, ...]
+    #: None for what is mirrored only: the whole object, or a record that is not to be synced.
     mapped: MappedRecord | None
     parked: Parked | None
     external_id: str | None = None
@@ -38,7 +39,7 @@ def prepare_page(page: Page, mapper: Mapper | None) -> list[Prepared]:
 
 def _prepare(record: RemoteRecord, requested_ms: int, mapper: Mapper | None) -> Prepared:
     mapped = None
-    if mapper is not None:
+    if mapper is not None and mapper.is_wanted(record.properties):
         mapped = mapper.map(record.properties)
         archived = None if record.archived_ms is None else write_moment(from_ms(record.archived_ms))
         mapped.values["archived_at"] = archived

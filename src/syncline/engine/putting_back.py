@@ -13,7 +13,7 @@ from uuid import UUID
 
 from syncline.clock import now
 from syncline.domain.agreement import brief, pair
-from syncline.domain.records import RecordType
+from syncline.domain.records import CUSTOM, RecordType
 from syncline.domain.resolving import to_columns
 from syncline.domain.undoing import ARCHIVED, LINK, Spared
 from syncline.engine.restoring import Task
@@ -194,7 +194,7 @@ class PuttingBack:
                 continue
             base: dict[str, list[Any]] = {}
             for name in values[record_id]:
-                if name not in self._kind.content:
+                if name not in self._kind.content and not name.startswith(CUSTOM):
                     continue
                 half = link.base[name][-1] if name in link.base else self._rows[record_id].get(name)
                 ours = row.get(name)

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID, uuid4
 
-from syncline.connectors.base import Quota, QuotaFacts
+from syncline.connectors.transport import Quota, QuotaFacts
 from syncline.engine.lanes import LANES, WITHOUT_RESERVE, Lane, Line
 from syncline.errors import RateLimited, RetryLater, SynclineError, Unavailable
 from syncline.store import quota as store
@@ -34,21 +34,23 @@ _MOST_AHEAD = 256
 class Slot:
     """The permission for one call. Say exactly once how the call ended; later words are ignored."""
 
-    __slots__ = ("_ended", "_outlet")
+    __slots__ = ("_ended", "_outlet", "cost")
 
     def __init__(self, outlet: _Outlet) -> None:
         self._outlet = outlet
+        #: What the call takes of the day's budget. Set it before saying how the call ended.
+        self.cost = 1
         self._ended = False
 
     def passed(self, facts: QuotaFacts | None = None) -> None:
         """Say that the server answered; `facts` are the headers of a good answer, else None."""
         if self._end():
-            self._outlet.note_passed(facts)
+            self._outlet.note_passed(facts, self.cost)
 
     def refused(self, after_seconds: float | None, *, daily: bool) -> None:
         """Say that the server refused the call, a quota being used up: the burst, or the day's."""
         if self._end():
-            self._outlet.note_refused(after_seconds, daily=daily)
+            self._outlet.note_refused(after_seconds, self.cost, daily=daily)
 
     def unsent(self) -> None:
         """Say that the call was never made: the slot is free again at once."""
@@ -66,6 +68,7 @@ class _News:
 
     passed_at: list[float] = field(default_factory=list[float])
     refused_at: list[float] = field(default_factory=list[float])
+    spent: int = 0
     close_seconds: float | None = None
     daily_refusals: int = 0
     facts: QuotaFacts | None = None
@@ -82,6 +85,7 @@ class _News:
         return Report(
             passed_ages_ms=[_ms(now - at) for at in self.passed_at],
             refused_ages_ms=[_ms(now - at) for at in self.refused_at],
+            spent=self.spent,
             close_ms=None if self.close_seconds is None else _ms(self.close_seconds),
             daily_refusals=self.daily_refusals,
             stated_calls=facts.limit,
@@ -98,6 +102,7 @@ class _News:
         """Take back news that could not be delivered."""
         self.passed_at[:0] = older.passed_at
         self.refused_at[:0] = older.refused_at
+        self.spent += older.spent
         self.close_seconds = _longer(self.close_seconds, older.close_seconds)
         self.daily_refusals += older.daily_refusals
         self.silent += older.silent
@@ -153,9 +158,10 @@ class _Outlet:
                 self._stir.set()
             raise
 
-    def note_passed(self, facts: QuotaFacts | None) -> None:
+    def note_passed(self, facts: QuotaFacts | None, cost: int) -> None:
         now = self._loop.time()
         self._under_way -= 1
+        self._news.spent += cost
         self._news.passed_at.append(now)
         if facts is not None:
             self._note_facts(facts, now)
@@ -163,8 +169,9 @@ class _Outlet:
             self._stir.set()
         self._tend()
 
-    def note_refused(self, after_seconds: float | None, *, daily: bool) -> None:
+    def note_refused(self, after_seconds: float | None, cost: int, *, daily: bool) -> None:
         self._under_way -= 1
+        self._news.spent += cost
         if daily:
             self._news.daily_refusals += 1
         else:
@@ -435,6 +442,7 @@ def _bucket(quota: Quota, quotas: Sequence[Quota], platform: str, account_id: st
         window_ms=_ms(quota.window.total_seconds()),
         has_headers=quota.has_headers,
         daily_calls=daily,
+        dearest=quota.dearest,
     )
 
 

@@ -14,6 +14,7 @@ from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
 from syncline.engine.follow import Follower, begin_following, find_watermark
 from syncline.engine.lookups import refresh_pipelines, refresh_properties
+from syncline.engine.naming import find_names
 from syncline.engine.remap import catch_up
 from syncline.engine.remotes import Remote
 from syncline.engine.resolve import Resolver
@@ -67,6 +68,7 @@ class Records:
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         began_at = now()
         properties, refreshed = await self._refresh(target, remote, full=full)
+        remote = await find_names(target.db, remote, target.object_name)
         mapping = remote.mapping.get(target.object_name)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             lookups = await set_terms(conn, target, remote)

@@ -24,7 +24,7 @@ from syncline.store import allowances, definitions
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
 from syncline.store.keys import ConnectionKeys
-from syncline.store.records import ExistingRecord
+from syncline.store.locked import ExistingRecord
 from syncline.store.remapping import StoredPayload
 
 
@@ -34,9 +34,15 @@ def mapping_before(connection: Connection, platform: Platform) -> ConnectionMapp
     Mapping anew what is mapped so already changes nothing: too early a beginning costs time only.
     """
     try:
-        return load_mapping(connection.mapping, platform.mapping, version=connection.mapping_version)
+        return _load(connection, connection.mapping, platform)
     except Invalid:
-        return load_mapping(None, platform.mapping, version=connection.mapping_version)
+        return _load(connection, None, platform)
+
+
+def _load(connection: Connection, document: object, platform: Platform) -> ConnectionMapping:
+    return load_mapping(
+        document, platform.mapping, version=connection.mapping_version, names=connection.property_names
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +103,17 @@ async def load_terms(
     name, after = before.object, mapping.objects[before.object]
     """Make one object's change of mapping ready, on the terms that hold now."""
     keys: ConnectionKeys = {"tenant_id": connection.tenant_id, "connection_id": connection.id}
-    lookups = await load_lookups(conn, **keys, currency=connection.settings.get("currency"))
+    lookups = await load_lookups(
+        conn, **keys, currency=connection.settings.get("currency"), places=after.stages
+    )
     allowance = await allowances.find_allowance(conn, **keys, object_name=name)
     settable: Iterable[str] = ()
     if not allowance.is_nothing:
         settable = await definitions.list_settable(conn, **keys, object_name=name)
     access = find_access(after, allowance, frozenset(settable))
+    kind = compare_mappings(before, after).kind
     # When a record was archived is no matter of mappings.
-    content = [each for each in compare_mappings(before, after).kind.fields if each != "archived_at"]
+    content = [each for each in (*kind.fields, *kind.custom) if each != "archived_at"]
     return RecallTerms(
         platform,
         name,

@@ -14,9 +14,9 @@ from uuid import UUID
 from syncline.domain.agreement import brief
 from syncline.domain.records import RecordType
 from syncline.engine.prepare import Prepared
-from syncline.store import burials, merging, records, sent
+from syncline.store import burials, locked, merging, sent
 from syncline.store.db import Conn
-from syncline.store.records import ExistingRecord
+from syncline.store.locked import ExistingRecord
 
 if TYPE_CHECKING:
     from syncline.engine.write import Target
@@ -77,7 +77,7 @@ async def _recognise_own(
             claimed.setdefault(own_id, record)
     if not claimed:
         return
-    found = await records.lock_unlinked_by_id(conn, kind, ids=list(claimed), **target.keys)
+    found = await locked.lock_unlinked_by_id(conn, kind, ids=list(claimed), **target.keys)
     # What was sent to make it is its agreement until the answer comes: its echo is no word of theirs.
     made = await sent.list_unanswered_creates(conn, list(found), **target.object_keys)
     for own_id, existing in found.items():
@@ -109,7 +109,7 @@ async def _recognise_identity(
             by_key.setdefault(value.strip().lower(), []).append(record)
     if not by_key:
         return
-    candidates = await records.lock_by_identity(conn, kind, keys=list(by_key), **target.keys)
+    candidates = await locked.lock_by_identity(conn, kind, keys=list(by_key), **target.keys)
     taken = {each.record_id for each in result.found.values()}
     for key, matches in candidates.items():
         if len(matches) == 1 and len(by_key.get(key, ())) == 1 and matches[0].record_id not in taken:

@@ -29,7 +29,7 @@ class Write:
     record_id: UUID
     #: None for one that is made by it.
     remote_id: str | None
-    #: `created`, `updated`, `archived`, `associated` or `dissociated`.
+    #: `created`, `updated`, `archived`, `associated`, `dissociated` or `merged`.
     action: str
     #: Field → [what the CRM has, what it is sent], in our form; of associations remote ids.
     changes: dict[str, list[Any]]

@@ -28,15 +28,7 @@ from syncline.engine.recall import RecallTerms, is_stale, load_terms, mapping_be
 from syncline.engine.remotes import Remote, read_mapping
 from syncline.engine.write import Target, lease_purpose
 from syncline.errors import Busy, SynclineError
-from syncline.store import (
-    connections,
-    cursors,
-    payloads,
-    planner,
-    records,
-    remapping,
-    runs,
-)
+from syncline.store import connections, cursors, locked, payloads, planner, remapping, runs
 from syncline.store.connections import Connection
 from syncline.store.db import Conn, Database
 from syncline.store.keys import ConnectionKeys, CursorKeys
@@ -75,9 +67,14 @@ async def store_mapping(
             raise Busy(f"Somebody else has just changed the mapping of {connection.name}. Look at it again.")
         for name, each in mapping.objects.items():
             if not compare_mappings(before[name], each).is_nothing:
-                state = {"before": msgspec.to_builtins(before[name]), "after": ""}
-                await cursors.put(conn, state, **_cursor_keys(connection, name), now=now())
+                await note_remap(conn, connection, before[name])
         return await connections.get(conn, connection.id, tenant_id=connection.tenant_id)
+
+
+async def note_remap(conn: Conn, connection: Connection, before: ObjectMap) -> None:
+    """Note that an object's records were mapped by `before` and are to be mapped anew."""
+    state = {"before": msgspec.to_builtins(before), "after": ""}
+    await cursors.put(conn, state, **_cursor_keys(connection, before.object), now=now())
 
 
 def _cursor_keys(connection: Connection, object_name: str) -> CursorKeys:
@@ -298,7 +295,7 @@ class Remapper:
 
     async def _remap(self, conn: Conn, terms: RecallTerms, rows: Sequence[StoredPayload]) -> RunCounts:
         target, kind = self._target, terms.change.kind
-        linked = await records.lock_linked_records(
+        linked = await locked.lock_linked_records(
             conn, kind, **target.object_keys, remote_ids=[row.remote_id for row in rows]
         )
         patches: dict[str, dict[str, list[Any] | None]] = {}

@@ -11,9 +11,9 @@ from uuid import UUID
 import msgspec
 
 from syncline.clock import now
-from syncline.connectors.base import Connector, Platform, RemoteObject, Send, Token
-from syncline.connectors.http import Http
-from syncline.connectors.registry import get_platform, open_http
+from syncline.connectors.base import Connector, Platform, RemoteObject
+from syncline.connectors.registry import get_platform, open_transport, quotas_of
+from syncline.connectors.transport import Send, Token, Transport
 from syncline.domain.mapping import ObjectMap
 from syncline.domain.mapping_file import ConnectionMapping, load_mapping
 from syncline.domain.policies import Policy
@@ -26,7 +26,7 @@ from syncline.engine.calls import (
     TokenSource,
 )
 from syncline.engine.lanes import Lane
-from syncline.engine.quota import Governors
+from syncline.engine.quota import Governor, Governors
 from syncline.errors import Invalid, PauseConnection, SettingInvalid, TokenRejected
 from syncline.store import connections
 from syncline.store.connections import Connection
@@ -70,12 +70,22 @@ def open_credentials(vault: Vault, sealed: bytes | None) -> Credentials:
 def read_mapping(connection: Connection, platform: Platform) -> ConnectionMapping:
     """Return what holds for a connection. Raises `SettingInvalid` when its document cannot be followed."""
     try:
-        return load_mapping(connection.mapping, platform.mapping, version=connection.mapping_version)
+        return load_mapping(
+            connection.mapping,
+            platform.mapping,
+            version=connection.mapping_version,
+            names=connection.property_names,
+        )
     except Invalid as error:
         raise SettingInvalid(
             f"The mapping of {connection.name} cannot be followed any more: {error} "
             f"See `syncline mapping check {connection.name}`."
         ) from error
+
+
+def plain_settings(connection: Connection) -> dict[str, str]:
+    """Return a connection's settings as connectors take them."""
+    return {name: str(value) for name, value in connection.settings.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +151,7 @@ class Remotes:
         self._db = db
         self._vault = vault
         self._governors = Governors(db)
-        self._https: dict[tuple[UUID, str], Http] = {}
+        self._https: dict[tuple[UUID, str], Transport] = {}
         self._tokens: dict[tuple[UUID, bytes], TokenSource] = {}
 
     async def __aenter__(self) -> Self:
@@ -153,6 +163,10 @@ class Remotes:
         await self._governors.__aexit__(kind, error, trace)
         for http in self._https.values():
             await http.aclose()
+
+    @property
+    def vault(self) -> Vault:
+        return self._vault
 
     def open(
         self,
@@ -174,21 +188,25 @@ class Remotes:
         mapping = read_mapping(connection, platform)
         calls = Calls(
             self._http(platform, connection),
-            self._governors.of_account(
-                connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
-            ),
+            self._governor(platform, connection),
             self._token_source(platform, connection),
             lane=lane,
             give_up_after_seconds=give_up_after_seconds,
         )
-        settings = {name: str(value) for name, value in connection.settings.items()}
-        connector = platform.make(calls.send, settings)
+        connector = platform.make(calls.send, plain_settings(connection))
         return Remote(connection, platform, connector, calls, mapping.objects, mapping.policy)
 
-    def _http(self, platform: Platform, connection: Connection) -> Http:
+    def _governor(self, platform: Platform, connection: Connection) -> Governor:
+        return self._governors.of_account(
+            connection.platform,
+            connection.account_id or str(connection.id),
+            quotas_of(platform, plain_settings(connection)),
+        )
+
+    def _http(self, platform: Platform, connection: Connection) -> Transport:
         key = (connection.id, connection.base_url)
         if key not in self._https:
-            self._https[key] = open_http(platform, connection.base_url)
+            self._https[key] = open_transport(platform, connection.base_url)
         return self._https[key]
 
     def _token_source(self, platform: Platform, connection: Connection) -> TokenSource:
@@ -218,9 +236,7 @@ class Remotes:
 
     def _send_unauthorized(self, platform: Platform, connection: Connection) -> Send:
         http = self._http(platform, connection)
-        governor = self._governors.of_account(
-            connection.platform, connection.account_id or str(connection.id), platform.capabilities.quotas
-        )
+        governor = self._governor(platform, connection)
         # All lanes wait for the new token.
         return Calls(http, governor, None, lane="person").send
 

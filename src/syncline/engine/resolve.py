@@ -59,7 +59,9 @@ class Resolver:
         if target.has_unresolved and not pipelines_are_fresh:
             await refresh_pipelines(target.db, self._remote.connector, target.remote_object, **target.keys)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            lookups = await load_lookups(conn, **target.keys, currency=self._remote.currency)
+            lookups = await load_lookups(
+                conn, **target.keys, currency=self._remote.currency, places=self._mapping.stages
+            )
             state = await cursors.find_state(conn, **target.cursor_keys(KIND))
         known = _Known.of(lookups, self._mapping)
         before = _Known.of(used, self._mapping) if all_read else _Known(**state) if state else None

@@ -122,6 +122,8 @@ class Restoring:
             self._make_again(task, known, change, terms)
         elif change.action == "updated":
             self._set_back(task, known, change, terms)
+        elif change.action == "merged":
+            _spare(task, "lost", "It was merged at the CRM, which cannot take that back.")
 
     def _set_back(self, task: Task, known: Known, change: RemoteChange, terms: Terms) -> None:
         if known.row is None:

@@ -31,7 +31,7 @@ from syncline.errors import (
     StopForOperator,
     SynclineError,
 )
-from syncline.store import absences, allowances, queue, records, sent
+from syncline.store import absences, allowances, locked, queue, sent
 from syncline.store.db import Conn
 from syncline.store.queue import Aside, Waiting
 from syncline.store.runs import RunCounts
@@ -84,6 +84,7 @@ class Sender:
             return
         prepared, unreadable = prepare_page(page, self._mapper), list_unreadable(page)
         read = {record.remote_id: record for record in page.records}
+        unwanted = {each.remote_id for each in prepared if each.mapped is None}
         batch = Batch()
 
         async def intend() -> None:
@@ -99,7 +100,8 @@ class Sender:
                     conn, self._kind, absent, tenant_id=self._target.tenant_id
                 )
                 for remote_id, row in by_id.items():
-                    if row.record_id in at_rest:  # on both sides; what differs is sent if it comes back
+                    # On both sides, or not synced any more: what differs is sent if it comes back.
+                    if row.record_id in at_rest or remote_id in unwanted:
                         batch.done.append(row)
                     else:
                         self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))
@@ -122,7 +124,7 @@ class Sender:
             batch = Batch()
             async with self._transaction() as conn:
                 await self._require_leave(conn)
-                found = await records.lock_unlinked_by_id(
+                found = await locked.lock_unlinked_by_id(
                     conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
                 )
                 for row in rows:

@@ -6,7 +6,6 @@ from collections.abc import Container, Iterable
 
 from syncline.domain.mapping import Lookups, Mapper, ObjectMap
 from syncline.domain.merge import Access
-from syncline.domain.records import RECORD_TYPES
 from syncline.domain.writing import Writer
 from syncline.engine.lookups import load_lookups
 from syncline.engine.remotes import Remote
@@ -36,7 +35,7 @@ async def set_terms(conn: Conn, target: Target, remote: Remote) -> Lookups:
     mapping = remote.mapping.get(target.object_name)
     if mapping is None:
         return Lookups()
-    lookups = await load_lookups(conn, **target.keys, currency=remote.currency)
+    lookups = await load_lookups(conn, **target.keys, currency=remote.currency, places=mapping.stages)
     allowance = await allowances.find_allowance(conn, **target.object_keys)
     settable: Iterable[str] = ()
     if not allowance.is_nothing:
@@ -66,7 +65,7 @@ async def open_sender(conn: Conn, target: Target, remote: Remote) -> Sender:
 
 def find_access(mapping: ObjectMap, allowance: Allowance, settable: Container[str]) -> Access:
     """Say which fields may be written here, and which at the CRM, by direction, permission and definition."""
-    kind = RECORD_TYPES[mapping.record_type]
+    kind = mapping.kind
     pushed_only = {each.field for each in mapping.fields if each.direction == "push"}
     pushable = {
         each.field for each in mapping.fields if each.direction != "pull" and each.property in settable
@@ -81,4 +80,4 @@ def find_access(mapping: ObjectMap, allowance: Allowance, settable: Container[st
             push -= {"pipeline", "stage", *_PLACE}
     if allowance.archive:
         push.add("archived_at")
-    return Access(pull=frozenset(kind.fields) - pushed_only, push=frozenset(push))
+    return Access(pull=frozenset((*kind.fields, *kind.custom)) - pushed_only, push=frozenset(push))

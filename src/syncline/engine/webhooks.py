@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -20,9 +20,9 @@ from uuid import UUID
 import structlog
 
 from syncline.clock import from_ms, new_id, now
-from syncline.connectors.webhooks import Delivery, WebhookEvent, Webhooks
+from syncline.connectors.webhooks import Delivery, Parse, WebhookEvent, Webhooks, load_heard
 from syncline.domain.sealing import Vault
-from syncline.engine.remotes import open_credentials
+from syncline.engine.remotes import open_credentials, plain_settings
 from syncline.errors import Forged, Invalid, NotFound, RetryLater, TokenRejected
 from syncline.store import connections, inbox
 from syncline.store.db import Database
@@ -64,6 +64,7 @@ class _Receiver:
     tenant_id: UUID
     connection_id: UUID
     account_id: str | None
+    settings: Mapping[str, str]
     #: None where nobody has given one yet.
     secret: str | None = field(repr=False)
 
@@ -99,7 +100,7 @@ class Intake:
         seen: list[_Receiver] = []
         try:
             proven = await self._prove(address, webhooks, delivery, seen)
-            events = _parse(webhooks, delivery.body)
+            events = _parse(webhooks.parse_for(proven[0].settings), delivery.body)
             meant = _require_account(proven, events)
         except (NotFound, Forged, Invalid) as refusal:
             self.refuse(address.platform, str(refusal), source, seen[0] if len(seen) == 1 else None)
@@ -168,8 +169,10 @@ def _verify(
     return proven
 
 
-def _parse(webhooks: Webhooks, body: bytes) -> Sequence[WebhookEvent]:
-    events = webhooks.parse(body)
+def _parse(parse: Parse, body: bytes) -> Sequence[WebhookEvent]:
+    if load_heard(body) is not None:
+        raise Invalid("The delivery is none of this CRM's.")
+    events = parse(body)
     try:
         body.decode()
     except UnicodeDecodeError:
@@ -228,6 +231,7 @@ class _Receivers:
                     each.tenant_id,
                     each.connection_id,
                     connection.account_id,
+                    plain_settings(connection),
                     find_secret(self._vault, connection.credentials),
                 )
             )

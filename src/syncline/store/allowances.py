@@ -20,6 +20,7 @@ class Allowance:
     create: bool = False
     archive: bool = False
     associate: bool = False
+    merge: bool = False
 
     def allows(self, field: str) -> bool:
         return self.all_fields or field in self.fields
@@ -56,6 +57,7 @@ async def find_allowance(conn: Conn, *, tenant_id: UUID, connection_id: UUID, ob
         "create" in scopes,
         "archive" in scopes,
         "associate" in scopes,
+        "merge" in scopes,
     )
 
 

@@ -34,11 +34,14 @@ class Connection:
     #: The mapping as a person wrote it; None follows the platform's default.
     mapping: dict[str, Any] | None
     mapping_version: int
+    #: Object → label as a mapping names it → the property it means in this account.
+    property_names: dict[str, dict[str, str]]
     created_at: datetime
 
 
 _COLUMNS = """tenant_id, id, platform, name, base_url, account_id, account_name, account_url, status,
-  paused_reason, credentials, settings, writes_enabled, mapping, mapping_version, created_at"""
+  paused_reason, credentials, settings, writes_enabled, mapping, mapping_version, property_names,
+  created_at"""
 
 INSERT = """
 insert into sync.connections (tenant_id, id, platform, name, base_url, account_id, account_name, account_url,
@@ -212,6 +215,26 @@ async def change_place(
             "now": now,
         },
     )
+
+
+SET_PROPERTY_NAMES = """
+update sync.connections set property_names = property_names || %(names)s, updated_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s
+"""
+
+
+async def set_property_names(
+    conn: Conn,
+    connection_id: UUID,
+    object_name: str,
+    names: dict[str, str],
+    *,
+    tenant_id: UUID,
+    now: datetime,
+) -> None:
+    """Store which properties of one object the labels in mappings mean."""
+    values = {"tenant_id": tenant_id, "id": connection_id, "names": Jsonb({object_name: names}), "now": now}
+    await conn.execute(SET_PROPERTY_NAMES, values)
 
 
 LOCK_MAPPING = """

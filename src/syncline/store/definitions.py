@@ -37,7 +37,8 @@ from unnest(%(names)s::text[], %(labels)s::text[], %(types)s::text[], %(read_onl
   as s (name, label, type, read_only, calculated, definition)
 on conflict (tenant_id, connection_id, object, name) do update
   set label = excluded.label, type = excluded.type, read_only = excluded.read_only,
-      calculated = excluded.calculated, definition = excluded.definition, removed_at = null
+      calculated = excluded.calculated, definition = excluded.definition, removed_at = null,
+      first_label = coalesce(p.first_label, nullif(p.label, excluded.label))
 where (p.definition, p.removed_at) is distinct from (excluded.definition, null)
 """
 
@@ -106,6 +107,29 @@ async def list_settable(conn: Conn, *, tenant_id: UUID, connection_id: UUID, obj
             LIST_SETTABLE, {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name}
         )
         return await cursor.fetchall()
+
+
+FIND_LABELLED = """
+select l.label, min(p.name) as name from sync.properties p
+cross join lateral (select lower(btrim(coalesce(p.first_label, p.label))) as label) l
+where p.tenant_id = %(tenant_id)s and p.connection_id = %(connection_id)s and p.object = %(object)s
+  and p.removed_at is null and l.label = any(%(labels)s::text[])
+group by l.label having count(*) = 1
+"""
+
+
+async def find_labelled(
+    conn: Conn, labels: Sequence[str], *, tenant_id: UUID, connection_id: UUID, object_name: str
+) -> dict[str, str]:
+    """Return label → property, by what each was called when it was first seen; those of two are left out."""
+    values = {
+        "tenant_id": tenant_id,
+        "connection_id": connection_id,
+        "object": object_name,
+        "labels": list(labels),
+    }
+    cursor = await conn.execute(FIND_LABELLED, values)
+    return {str(label): str(name) for label, name in await cursor.fetchall()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +318,24 @@ async def list_stages(conn: Conn, *, tenant_id: UUID, connection_id: UUID) -> li
         return await cursor.fetchall()
 
 
+# The hub's own come last, so that they stand where several are called alike.
+LIST_PLACES = """
+select p.key as pipeline, s.key as stage, p.id as pipeline_id, s.id as stage_id, s.is_closed, s.is_won,
+  s.probability
+from crm.pipelines p
+join crm.stages s on s.tenant_id = %(tenant_id)s and s.pipeline_id = p.id
+where p.tenant_id = %(tenant_id)s and p.key || '/' || s.key = any(%(places)s::text[])
+order by p.connection_id is null, s.archived_at is null, p.connection_id desc
+"""
+
+
+async def list_places(conn: Conn, places: Sequence[str], *, tenant_id: UUID) -> list[StageOf]:
+    """Return the stages called `pipeline/stage` by anybody; of several called alike the last one is meant."""
+    async with conn.cursor(row_factory=class_row(StageOf)) as cursor:
+        await cursor.execute(LIST_PLACES, {"tenant_id": tenant_id, "places": list(places)})
+        return await cursor.fetchall()
+
+
 LIST_OWNERS = """
 select l.remote_id, l.record_id from sync.links l
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.record_type = 'owner'
@@ -304,3 +346,16 @@ async def list_owner_links(conn: Conn, *, tenant_id: UUID, connection_id: UUID) 
     """Return the CRM's owner id → our owner's id."""
     cursor = await conn.execute(LIST_OWNERS, {"tenant_id": tenant_id, "connection_id": connection_id})
     return {str(row[0]): row[1] for row in await cursor.fetchall()}
+
+
+LIST_COLLEAGUES = """
+select distinct l.record_id from sync.links l
+where l.tenant_id = %(tenant_id)s and l.connection_id <> %(connection_id)s and l.record_type = 'owner'
+"""
+
+
+async def list_colleagues(conn: Conn, *, tenant_id: UUID, connection_id: UUID) -> list[UUID]:
+    """Return owners of ours that another connection's CRM has."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(LIST_COLLEAGUES, {"tenant_id": tenant_id, "connection_id": connection_id})
+        return await cursor.fetchall()

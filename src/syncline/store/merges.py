@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from uuid import UUID
 
-from psycopg import sql
-
-from syncline.clock import new_id
 from syncline.domain.records import RecordType
-from syncline.store import payloads
+from syncline.errors import Unavailable
+from syncline.store import merge_requests, payloads, sent
+from syncline.store.absorbing import Cause, absorb, lock_rows
 from syncline.store.db import Conn
+from syncline.store.keys import ConnectionKeys
 from syncline.store.payloads import Table
 
 LIST_LINKS = """
@@ -27,33 +28,18 @@ where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object
   and remote_id = any(%(remote_ids)s::text[])
 """
 
-# What was agreed with the heir is what was agreed with the survivor.
+# What was agreed with the heir is what was agreed with the survivor, and what was on its way to it may have
+# arrived there.
 ADOPT = """
 insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base,
-  linked_at)
+  sent, linked_at)
 select %(tenant_id)s, %(connection_id)s, %(object)s, %(survivor)s, %(record_type)s, %(record_id)s, heir.base,
-  %(now)s
+  heir.sent, %(now)s
 from sync.links heir
 where heir.tenant_id = %(tenant_id)s and heir.connection_id = %(connection_id)s
   and heir.object = %(object)s and heir.remote_id = %(heir)s
 on conflict (tenant_id, connection_id, object, remote_id) do update
   set record_id = excluded.record_id, is_primary = true
-"""
-
-ABSORB = sql.SQL("""
-update {table} c set merged_into = %(into)s, archived_at = coalesce(c.archived_at, %(now)s),
-  version = c.version + 1, updated_at = %(now)s
-where c.tenant_id = %(tenant_id)s and c.id = %(record_id)s and c.merged_into is null
-""")
-
-# Other CRMs' remote records of an absorbed record are now the survivor's; of two only one is written to.
-HAND_OVER = """
-update sync.links l set record_id = %(into)s,
-  is_primary = l.is_primary and not exists (
-    select from sync.links own
-    where own.tenant_id = %(tenant_id)s and own.connection_id = l.connection_id
-      and own.record_type = %(record_type)s and own.record_id = %(into)s and own.is_primary)
-where l.tenant_id = %(tenant_id)s and l.record_type = %(record_type)s and l.record_id = %(record_id)s
 """
 
 # Also ids that were never seen here: an account may have merged long before it was connected.
@@ -68,48 +54,6 @@ join sync.links l on l.tenant_id = %(tenant_id)s and l.connection_id = %(connect
 order by s.gone, s.survivor
 on conflict (tenant_id, connection_id, object, remote_id) do nothing
 """
-
-REPOINT = sql.SQL("""
-with before as (
-  select c.id from {table} c
-  where c.tenant_id = %(tenant_id)s and c.{column} = %(record_id)s order by c.id for update
-), written as (
-  update {table} c set {column} = %(into)s, version = c.version + 1, updated_at = %(now)s
-  from before b where c.tenant_id = %(tenant_id)s and c.id = b.id
-  returning c.id
-)
-insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, action, changes, source,
-  connection_id, actor, run_id)
-select %(tenant_id)s, gen_random_uuid(), %(now)s, {kind}, w.id, 'updated',
-  jsonb_build_object({column_name}, jsonb_build_array(%(record_id)s::uuid, %(into)s::uuid)), 'pull',
-  %(connection_id)s, %(actor)s, %(run_id)s
-from written w
-on conflict (tenant_id, changed_at, id) do nothing
-""")
-
-LOG_MERGE = """
-insert into crm.change_log (tenant_id, id, changed_at, record_type, record_id, action, changes, source,
-  connection_id, actor, run_id)
-values (%(tenant_id)s, %(id)s, %(now)s, %(record_type)s, %(record_id)s, 'merged',
-  jsonb_build_object('merged_into', jsonb_build_array(null, %(into)s::uuid)), 'pull', %(connection_id)s,
-  %(actor)s, %(run_id)s)
-"""
-
-#: Record type → (child's type, child's table, column) that point to it.
-CHILDREN: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "contact": (
-        ("deal", "deals", "contact_id"),
-        ("activity", "activities", "contact_id"),
-        ("task", "tasks", "contact_id"),
-    ),
-    "company": (
-        ("contact", "contacts", "company_id"),
-        ("deal", "deals", "company_id"),
-        ("activity", "activities", "company_id"),
-        ("task", "tasks", "company_id"),
-    ),
-    "deal": (("activity", "activities", "deal_id"), ("task", "tasks", "deal_id")),
-}
 
 
 async def follow(
@@ -131,62 +75,46 @@ async def follow(
     The survivor may have a new id or one of the old ones. The record of the first merged id that has one
     survives here; children of the others are re-pointed to it, each with a line in the change log.
     """
+    keys: ConnectionKeys = {"tenant_id": tenant_id, "connection_id": connection_id}
     gone = [remote_id for remote_id in merged_ids if remote_id != survivor_id]
-    await payloads.mark_gone(
-        conn,
-        table,
-        gone,
-        tenant_id=tenant_id,
-        connection_id=connection_id,
-        reason="merged",
-        merged_into=survivor_id,
-        now=now,
-    )
+    await payloads.mark_gone(conn, table, gone, **keys, reason="merged", merged_into=survivor_id, now=now)
     values: dict[str, object] = {
-        "tenant_id": tenant_id,
-        "connection_id": connection_id,
+        **keys,
         "object": object_name,
         "record_type": kind.name,
         "survivor": survivor_id,
-        "run_id": run_id,
-        "actor": actor,
         "now": now,
     }
-    cursor = await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})
-    found = await cursor.fetchall()
-    links = {str(row[0]): row[1] for row in found}
+    found = await (await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})).fetchall()
+    links: dict[str, UUID] = {str(row[0]): row[1] for row in found}
     if not any(remote_id in links for remote_id in gone):
         return
+    await merge_requests.settle_made(conn, gone, **keys, object_name=object_name, now=now)
     # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
     primary = {str(row[0]) for row in found if row[2]}
     if survivor_id in links and survivor_id not in primary:
         return  # Merged into yet another since this was read.
     heir = min((survivor_id, *gone), key=lambda each: (each not in links, each not in primary))
-    into: UUID = links[heir]
-    others = {record_id for record_id in links.values() if record_id != into}
+    into = links[heir]
+    others = set(links.values()) - {into}
+    await _require_unmerged(conn, kind, others | {into}, tenant_id=tenant_id)
     if not others and survivor_id in links:
         return
-    await conn.execute(DEMOTE, values | {"record_id": into, "remote_ids": gone})
-    await conn.execute(ADOPT, values | {"record_id": into, "heir": heir})
+    values |= {"record_id": into, "heir": heir, "remote_ids": gone}
+    await conn.execute(DEMOTE, values)
+    await conn.execute(ADOPT, values)
+    await sent.clear(conn, gone, **keys, object_name=object_name)
+    cause = Cause("pull", actor, connection_id, run_id)
     for other in sorted(others):
-        await _absorb(conn, kind, {**values, "record_id": other, "into": into})
+        await merge_requests.put(conn, kind, other, into, cause, tenant_id=tenant_id, now=now)
+        await absorb(conn, kind, other, into, cause, tenant_id=tenant_id, now=now)
 
 
-async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) -> None:
-    own = sql.Identifier("crm", kind.table)
-    await conn.execute(ABSORB.format(table=own), values)
-    await conn.execute(HAND_OVER, values)
-    await conn.execute(LOG_MERGE, {**values, "id": new_id()})
-    for child, table, column in CHILDREN.get(kind.name, ()):
-        await conn.execute(
-            REPOINT.format(
-                table=sql.Identifier("crm", table),
-                column=sql.Identifier(column),
-                column_name=sql.Literal(column),
-                kind=sql.Literal(child),
-            ),
-            values,
-        )
+async def _require_unmerged(conn: Conn, kind: RecordType, ids: AbstractSet[UUID], *, tenant_id: UUID) -> None:
+    """Lock records, and raise `Unavailable` where one went into another since its link was read."""
+    rows = await lock_rows(conn, kind, list(ids), tenant_id=tenant_id)
+    if any(row.get("merged_into") is not None for row in rows.values()):
+        raise Unavailable("A record was merged into another meanwhile; it is looked at again.")
 
 
 async def remember(

@@ -198,6 +198,19 @@ async def count_living(conn: Conn, table: Table, *, tenant_id: UUID, connection_
         return await cursor.fetchone() or 0
 
 
+HAS_ANY = sql.SQL("""
+select exists (select from {table}
+               where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s)
+""")
+
+
+async def has_any(conn: Conn, table: Table, *, tenant_id: UUID, connection_id: UUID) -> bool:
+    values = {"tenant_id": tenant_id, "connection_id": connection_id}
+    cursor = await conn.execute(HAS_ANY.format(table=table), values)
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
 LIST_LIVING_IDS = sql.SQL("""
 select r.remote_id from {table} r
 where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.archived_at is null
@@ -230,6 +243,33 @@ async def filter_living(
             {"tenant_id": tenant_id, "connection_id": connection_id, "remote_ids": list(remote_ids)},
         )
         return set(await cursor.fetchall())
+
+
+LIST_VALUES = sql.SQL("""
+select r.remote_id, r.raw #>> %(path)s::text[] from {table} r
+where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.archived_at is null
+  and r.remote_id = any(%(remote_ids)s::text[]) and coalesce(r.raw #>> %(path)s::text[], '') <> ''
+""")
+
+
+async def list_values(
+    conn: Conn,
+    table: Table,
+    remote_ids: Sequence[str],
+    path: Sequence[str],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+) -> list[tuple[str, str]]:
+    """Return (remote id, the text at `path` of its payload) of living records that have one."""
+    values = {
+        "tenant_id": tenant_id,
+        "connection_id": connection_id,
+        "remote_ids": list(remote_ids),
+        "path": list(path),
+    }
+    cursor = await conn.execute(LIST_VALUES.format(table=table), values, prepare=False)
+    return [(str(remote_id), str(value)) for remote_id, value in await cursor.fetchall()]
 
 
 LIST_UNMAPPED = sql.SQL("""

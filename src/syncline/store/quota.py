@@ -1,6 +1,6 @@
 """Quotas of CRM accounts as all processes share them: slots taken, answers reported, limits as known.
 
-Knows the functions of migrations 0002 and 0009. Rows belong to an account at a CRM, not to a tenant.
+Knows the functions of migrations 0002, 0009 and 0015. Rows belong to an account at a CRM, not to a tenant.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class Bucket:
     calls: int
     window_ms: int
     has_headers: bool
+    #: In units of the budget, as `dearest` is: the most that one call costs.
     daily_calls: int | None
+    dearest: int = 1
 
 
 OPEN_BUCKET = """
@@ -63,6 +65,8 @@ class Report:
     passed_ages_ms: list[int]
     #: Answers that refused the call because the quota was used up (429).
     refused_ages_ms: list[int]
+    #: What these answers took of the day's budget.
+    spent: int
     #: How long the server said to wait after a refusal; None when it did not say.
     close_ms: int | None = None
     daily_refusals: int = 0
@@ -103,9 +107,9 @@ TAKE = """
 select granted, taken_ahead, wait_ms, window_ms, max_calls, on_trial, unlimited, reserve_wait_ms, day_wait_ms
 from sync.take_quota(
   %(platform)s, %(account_id)s, %(bucket)s, %(holder)s, %(wants)s::int[], %(wanted)s, %(held)s, %(ahead)s,
-  %(forget_after_ms)s, %(passed_ages_ms)s::int[], %(refused_ages_ms)s::int[], %(close_ms)s,
-  %(daily_refusals)s, %(stated_calls)s, %(stated_window_ms)s, %(remaining)s, %(fact_age_ms)s, %(silent)s,
-  %(day_calls)s, %(day_remaining)s, %(day_silent)s)
+  %(forget_after_ms)s, %(passed_ages_ms)s::int[], %(refused_ages_ms)s::int[], %(spent)s,
+  %(close_ms)s, %(daily_refusals)s, %(stated_calls)s, %(stated_window_ms)s, %(remaining)s,
+  %(fact_age_ms)s, %(silent)s, %(day_calls)s, %(day_remaining)s, %(day_silent)s, %(dearest)s)
 """
 
 
@@ -140,6 +144,7 @@ async def take(
         "held": held,
         "ahead": ahead,
         "forget_after_ms": forget_after_ms,
+        "dearest": bucket.dearest,
     }
     async with conn.cursor(row_factory=class_row(Grant)) as cursor:
         await cursor.execute(TAKE, parameters)

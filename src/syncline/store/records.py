@@ -6,18 +6,16 @@ statements. A test proves that both roads leave the same rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-import msgspec
 from psycopg import sql
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import scalar_row
 
-from syncline.domain.records import FieldType, RecordType
+from syncline.domain.agreement import encode
+from syncline.domain.records import CUSTOM, FieldType, RecordType
 from syncline.domain.values import Value
 from syncline.store.db import Conn
 
@@ -61,8 +59,12 @@ def create_staging(record_type: RecordType) -> sql.Composed:
     )
     return sql.SQL(
         "create temp table pull_records (record_id uuid, remote_id text, version bigint, base text,"
-        " changes text, action text, change_id uuid, times jsonb, touches boolean, {fields}) on commit drop"
-    ).format(fields=fields)
+        " changes text, action text, change_id uuid, times jsonb, touches boolean, {fields}{custom})"
+        " on commit drop"
+    ).format(fields=fields, custom=_IF_CUSTOM[bool(record_type.custom)])
+
+
+_IF_CUSTOM = {False: sql.SQL(""), True: sql.SQL(", custom jsonb, emptied text[]")}
 
 
 COPY_STAGING = "copy pull_records from stdin"
@@ -87,22 +89,34 @@ async def stage(conn: Conn, record_type: RecordType, writes: Iterable[RecordWrit
                     write.times,
                     write.touches,
                     *[values.get(name) for name in names],
+                    *_custom(record_type, values),
                 )
             )
+
+
+def _custom(record_type: RecordType, values: dict[str, Value]) -> Iterator[object]:
+    """Yield the custom fields that have a value, as JSON, and the keys of those that have none."""
+    if record_type.custom:
+        filled = {name: values[name] for name in record_type.custom if values.get(name) is not None}
+        yield encode({name.removeprefix(CUSTOM): value for name, value in filled.items()})
+        yield [name.removeprefix(CUSTOM) for name in record_type.custom if name not in filled]
 
 
 def insert_new(record_type: RecordType) -> sql.Composed:
     names = [name for name in record_type.fields if name != "created_at"]
     columns = [sql.Identifier(name) for name in names]
     return sql.SQL(
-        "insert into {table} (tenant_id, id, {columns}, field_times, created_at, updated_at)"
+        "insert into {table} (tenant_id, id, {columns}, field_times, created_at, updated_at{custom})"
         " select %(tenant_id)s, s.record_id, {values}, s.times, coalesce(s.created_at, %(now)s), %(now)s"
+        "{custom_value}"
         " from pull_records s where s.version is null"
         " on conflict (tenant_id, id) do nothing"
     ).format(
         table=sql.Identifier("crm", record_type.table),
         columns=sql.SQL(", ").join(columns),
         values=sql.SQL(", ").join(sql.SQL("s.{}").format(column) for column in columns),
+        custom=sql.SQL(", custom_fields" if record_type.custom else ""),
+        custom_value=sql.SQL(", s.custom" if record_type.custom else ""),
     )
 
 
@@ -110,13 +124,17 @@ def update_existing(record_type: RecordType) -> sql.Composed:
     names = [name for name in record_type.fields if name != "created_at"]
     return sql.SQL(
         "update {table} c set {settings}, created_at = coalesce(s.created_at, c.created_at),"
-        " version = c.version + 1, updated_at = %(now)s, field_times = c.field_times || s.times"
+        " version = c.version + 1, updated_at = %(now)s, field_times = c.field_times || s.times{custom}"
         " from pull_records s"
         " where c.tenant_id = %(tenant_id)s and c.id = s.record_id and c.version = s.version and s.touches"
     ).format(
         table=sql.Identifier("crm", record_type.table),
         settings=sql.SQL(", ").join(sql.SQL("{0} = s.{0}").format(sql.Identifier(name)) for name in names),
+        custom=_LAY_CUSTOM if record_type.custom else sql.SQL(""),
     )
+
+
+_LAY_CUSTOM = sql.SQL(", custom_fields = (c.custom_fields || s.custom) - s.emptied")
 
 
 INSERT_LINKS = """
@@ -207,180 +225,6 @@ async def write_staged(
         await cursor.execute(MAY_OTHERS_BE_WRITTEN, values)
         if await cursor.fetchone():
             await conn.execute(QUEUE_FOR_OTHERS, values, prepare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingRecord:
-    """A record as it stands, locked, and what was agreed with this connection (None: never linked)."""
-
-    remote_id: str
-    record_id: UUID
-    version: int
-    row: dict[str, Any]
-    base: dict[str, list[Any]]
-    #: Field → pairs on their way to the CRM and not yet answered.
-    sent: dict[str, list[list[Any]]] = field(default_factory=dict[str, list[list[Any]]])
-    #: False for a remote record that was merged into the one that is.
-    is_primary: bool = True
-
-
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
-
-
-def lock_linked(record_type: RecordType) -> sql.Composed:
-    return sql.SQL("""
-select l.remote_id, l.is_primary, c.id as record_id, c.version, to_jsonb(c)::text as row,
-       l.base::text as base, l.sent::text as sent
-from sync.links l
-join {table} c on c.tenant_id = %(tenant_id)s and c.id = l.record_id
-where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
-  and l.record_type = %(record_type)s and l.remote_id = any(%(remote_ids)s::text[])
-order by c.id
-for update of c
-""").format(table=sql.Identifier("crm", record_type.table))
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    remote_id: str
-    is_primary: bool
-    record_id: UUID
-    version: int
-    row: str
-    base: str
-    sent: str | None
-
-
-async def lock_linked_records(
-    conn: Conn,
-    record_type: RecordType,
-    *,
-    tenant_id: UUID,
-    connection_id: UUID,
-    object_name: str,
-    remote_ids: Sequence[str],
-) -> dict[str, ExistingRecord]:
-    """Return the records that `remote_ids` are linked to, locked in id order."""
-    async with conn.cursor(row_factory=class_row(_Row)) as cursor:
-        await cursor.execute(
-            lock_linked(record_type),
-            {
-                "tenant_id": tenant_id,
-                "connection_id": connection_id,
-                "object": object_name,
-                "record_type": record_type.name,
-                "remote_ids": list(remote_ids),
-            },
-            prepare=False,
-        )
-        return {
-            row.remote_id: ExistingRecord(
-                row.remote_id,
-                row.record_id,
-                row.version,
-                _decode(row.row),
-                _decode(row.base),
-                {} if row.sent is None else _decode(row.sent),
-                row.is_primary,
-            )
-            for row in await cursor.fetchall()
-        }
-
-
-# Two connections that load the same person at once would each find nobody, and make two records.
-LOCK_IDENTITIES = """
-select pg_advisory_xact_lock(7263004, hashtext(%(record_type)s || %(tenant_id)s::uuid::text))
-where (select count(*) from sync.connections c where c.tenant_id = %(tenant_id)s) > 1
-"""
-
-
-async def lock_identities(conn: Conn, record_type: RecordType, *, tenant_id: UUID) -> None:
-    """Be the only one who makes records of this type until the transaction ends.
-
-    A tenant with one connection needs no lock: its runs of an object exclude each other already, and their
-    writers have different records.
-    """
-    await conn.execute(LOCK_IDENTITIES, {"tenant_id": tenant_id, "record_type": record_type.name})
-
-
-def find_by_identity(record_type: RecordType) -> sql.Composed:
-    key = record_type.identity[0] if record_type.identity is not None else "id"
-    return sql.SQL("""
-select c.{key} as key, c.id as record_id, c.version, to_jsonb(c)::text as row
-from {table} c
-where c.tenant_id = %(tenant_id)s and c.{key} = any(%(keys)s::text[])
-  and c.archived_at is null and c.merged_into is null
-  and not exists (select from sync.links l
-                  where l.tenant_id = %(tenant_id)s and l.record_id = c.id
-                    and l.connection_id = %(connection_id)s)
-order by c.id
-for update of c
-""").format(table=sql.Identifier("crm", record_type.table), key=sql.Identifier(key))
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    key: str
-    record_id: UUID
-    version: int
-    row: str
-
-
-async def lock_by_identity(
-    conn: Conn,
-    record_type: RecordType,
-    *,
-    tenant_id: UUID,
-    connection_id: UUID,
-    keys: Sequence[str],
-) -> dict[str, list[ExistingRecord]]:
-    """Return living records with one of `keys` that this connection has no link to yet, locked."""
-    found: dict[str, list[ExistingRecord]] = {}
-    async with conn.cursor(row_factory=class_row(_Candidate)) as cursor:
-        await cursor.execute(
-            find_by_identity(record_type),
-            {"tenant_id": tenant_id, "connection_id": connection_id, "keys": list(keys)},
-            prepare=False,
-        )
-        for row in await cursor.fetchall():
-            found.setdefault(row.key, []).append(
-                ExistingRecord("", row.record_id, row.version, _decode(row.row), {})
-            )
-    return found
-
-
-def find_unlinked_by_id(record_type: RecordType) -> sql.Composed:
-    return sql.SQL("""
-select c.id::text as key, c.id as record_id, c.version, to_jsonb(c)::text as row
-from {table} c
-where c.tenant_id = %(tenant_id)s and c.id = any(%(ids)s::uuid[])
-  and not exists (select from sync.links l
-                  where l.tenant_id = %(tenant_id)s and l.record_id = c.id
-                    and l.connection_id = %(connection_id)s and l.record_type = %(record_type)s)
-order by c.id
-for update of c
-""").format(table=sql.Identifier("crm", record_type.table))
-
-
-async def lock_unlinked_by_id(
-    conn: Conn, record_type: RecordType, *, tenant_id: UUID, connection_id: UUID, ids: Sequence[UUID]
-) -> dict[UUID, ExistingRecord]:
-    """Return records by our own id that this connection has no link to yet, locked in id order."""
-    async with conn.cursor(row_factory=class_row(_Candidate)) as cursor:
-        await cursor.execute(
-            find_unlinked_by_id(record_type),
-            {
-                "tenant_id": tenant_id,
-                "connection_id": connection_id,
-                "record_type": record_type.name,
-                "ids": list(ids),
-            },
-            prepare=False,
-        )
-        return {
-            row.record_id: ExistingRecord("", row.record_id, row.version, _decode(row.row), {})
-            for row in await cursor.fetchall()
-        }
 
 
 def count_of(record_type: RecordType) -> sql.Composed:

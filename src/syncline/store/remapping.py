@@ -15,8 +15,8 @@ from psycopg.rows import class_row, scalar_row
 
 from syncline.domain.records import RecordType
 from syncline.store.db import Conn
+from syncline.store.locked import ExistingRecord, decode_row
 from syncline.store.payloads import Table
-from syncline.store.records import ExistingRecord
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -153,7 +153,7 @@ async def list_linked(
                 each.remote_id,
                 each.record_id,
                 each.version,
-                _decode(each.row),
+                decode_row(each.row),
                 _decode(each.base),
                 {} if each.sent is None else _decode(each.sent),
             )

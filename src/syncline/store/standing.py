@@ -20,6 +20,7 @@ from psycopg.rows import class_row, scalar_row
 from syncline.domain.records import RecordType
 from syncline.store.db import Conn
 from syncline.store.keys import ConnectionKeys, ObjectKeys
+from syncline.store.locked import decode_row
 from syncline.store.payloads import KnownPayload, Table
 
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -82,7 +83,7 @@ async def list_standing(
             each.remote_id: Standing(
                 each.remote_id,
                 each.record_id,
-                _decode(each.row),
+                decode_row(each.row),
                 _decode(each.base),
                 {} if each.sent is None else _decode(each.sent),
                 each.is_queued,

@@ -7,9 +7,10 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from syncline.clock import now
-from syncline.connectors.base import Account, QuotaFacts, Response
+from syncline.connectors.base import Account
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
+from syncline.connectors.transport import QuotaFacts, Response
 
 
 class _Details(msgspec.Struct, rename="camel"):

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import quote
 
-from syncline.connectors.base import Request, Response, Send
 from syncline.connectors.hubspot.failures import RouteUnknown
+from syncline.connectors.transport import Request, Response, Send
 
 VERSION = "2026-03"
 LEGACY = "legacy"
@@ -20,7 +20,7 @@ Version = Literal["2026-03", "legacy"]
 Route = Literal[
     "list", "search", "batch_read", "associations", "properties", "pipelines", "owners", "schemas", "account",
     "token", "batch_update", "batch_upsert", "batch_create", "batch_archive", "property_groups",
-    "associate", "associate_default", "dissociate", "dissociate_types",
+    "associate", "associate_default", "dissociate", "dissociate_types", "merge",
 ]  # fmt: skip
 
 _PATHS: dict[Route, tuple[str, str]] = {
@@ -44,6 +44,7 @@ _PATHS: dict[Route, tuple[str, str]] = {
         "/crm/objects/2026-03/{object}/batch/archive",
         "/crm/v3/objects/{object}/batch/archive",
     ),
+    "merge": ("/crm/objects/2026-03/{object}/merge", "/crm/v3/objects/{object}/merge"),
     "property_groups": ("/crm/properties/2026-03/{object}/groups", "/crm/v3/properties/{object}/groups"),
     "associate": (
         "/crm/associations/2026-03/{object}/{to}/batch/create",
@@ -90,7 +91,7 @@ class Api:
         idempotent: bool = True,
         authorized: bool = True,
     ) -> Response:
-        """Call a route. All but OAuth and plain creates may be repeated: their effect is the same twice."""
+        """Call a route. All but OAuth, plain creates and merges may be repeated: their effect is the same."""
         version = self._settled.get(route, self._first)
         while True:
             dated, legacy = _PATHS[route]

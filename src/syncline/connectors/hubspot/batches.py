@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import Response
 from syncline.connectors.hubspot.decode import read_as
 from syncline.connectors.hubspot.failures import CallRefused, Failure, ObjectUnknown, RouteUnknown, Taken
 from syncline.connectors.hubspot.refusals import explain, hopeless_properties, narrow
 from syncline.connectors.records import RemoteRecord
+from syncline.connectors.transport import Response
 from syncline.connectors.writes import WriteOutcome
 from syncline.errors import (
     LeaseLost,

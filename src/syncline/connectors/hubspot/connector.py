@@ -12,7 +12,6 @@ from syncline.connectors.base import (
     Pipeline,
     PropertyDefinition,
     RemoteObject,
-    Send,
     Walk,
 )
 from syncline.connectors.hubspot import (
@@ -31,6 +30,8 @@ from syncline.connectors.hubspot.api import Api, Version
 from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, find_object, is_direct
 from syncline.connectors.hubspot.properties import missing_external_id
 from syncline.connectors.records import RemoteRecord
+from syncline.connectors.transport import Send
+from syncline.connectors.webhooks import WebhookEvent
 from syncline.connectors.writes import (
     PropertyPlan,
     PropertySet,
@@ -40,6 +41,8 @@ from syncline.connectors.writes import (
     WriteOutcome,
 )
 from syncline.errors import Invalid, NotFound, SettingInvalid
+
+_SUBSCRIBED_BY_HAND = "HubSpot's webhooks are set up in the app that they belong to, in HubSpot itself."
 
 
 class HubSpot:
@@ -171,6 +174,23 @@ class HubSpot:
         if not (await self._read_traits(path)).has_external_id:
             raise missing_external_id(object_name)
         return await writing.find_by_external_id(self._api, path, external_ids, properties)
+
+    async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
+        if object_name not in CAPABILITIES.mergeable:
+            raise Invalid(f"HubSpot cannot merge {object_name}.")
+        return await writing.merge_records(self._api, object_name, survivor_id, merged_id)
+
+    async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
+        del address, secret
+        raise Invalid(_SUBSCRIBED_BY_HAND)
+
+    async def remove_webhooks(self, address: str) -> int:
+        del address
+        raise Invalid(_SUBSCRIBED_BY_HAND)
+
+    async def listen(self) -> AsyncIterator[Sequence[WebhookEvent]]:
+        raise Invalid("HubSpot is not listened to: it calls a webhook.")
+        yield ()
 
     def external_id_property(self, object_name: str) -> WantedProperty | None:
         return None if object_name == reading.OWNERS else properties.EXTERNAL_ID_PROPERTY

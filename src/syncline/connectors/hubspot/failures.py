@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from syncline.connectors.base import QuotaFacts
+from syncline.connectors.transport import QuotaFacts
 from syncline.errors import (
     AlreadyExists,
     Invalid,

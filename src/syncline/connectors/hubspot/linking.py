@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from syncline.connectors.base import Response
 from syncline.connectors.hubspot.api import Api, Route
 from syncline.connectors.hubspot.associations import read_associations
 from syncline.connectors.hubspot.batches import Answer, Item, Sending, read_quiet
 from syncline.connectors.hubspot.failures import Failure
 from syncline.connectors.hubspot.refusals import context_values
+from syncline.connectors.transport import Response
 from syncline.connectors.writes import RemoteLink, WriteOutcome
 from syncline.errors import NotFound
 

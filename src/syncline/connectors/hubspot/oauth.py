@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Grant, Send, Token
+from syncline.connectors.base import Grant
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
+from syncline.connectors.transport import Send, Token
 from syncline.errors import TokenRejected
 
 _AUTHORIZE = "https://app.hubspot.com/oauth/authorize"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from syncline.connectors.base import Capabilities, Quota, RemoteObject
+from syncline.connectors.base import Capabilities, RemoteObject
+from syncline.connectors.transport import Quota
 
 PLATFORM = "hubspot"
 #: The property that holds our own id of a record we made.
@@ -114,6 +115,7 @@ CAPABILITIES = Capabilities(
     ),
     association_batch=1000,
     read_batch=100,
+    mergeable=frozenset({"contacts", "companies", "deals", "tickets"}),
     supports_custom_objects=True,
     supports_oauth=True,
 )

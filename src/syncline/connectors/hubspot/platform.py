@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from syncline.connectors.base import OAuth, Platform, Send
+from syncline.connectors.base import OAuth, Platform
 from syncline.connectors.hubspot.api import LEGACY, VERSION
 from syncline.connectors.hubspot.connector import HubSpot
 from syncline.connectors.hubspot.definitions import classify
@@ -14,6 +14,7 @@ from syncline.connectors.hubspot.oauth import authorize_url, exchange_code, refr
 from syncline.connectors.hubspot.objects import CAPABILITIES
 from syncline.connectors.hubspot.reading import recall
 from syncline.connectors.hubspot.webhooks import WEBHOOKS
+from syncline.connectors.transport import Send
 from syncline.errors import SettingInvalid
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import Response
 from syncline.connectors.hubspot.api import Api, Route
 from syncline.connectors.hubspot.batches import (
     Answer,
@@ -30,8 +29,9 @@ from syncline.connectors.hubspot.properties import Traits, missing_external_id
 from syncline.connectors.hubspot.reading import ask
 from syncline.connectors.hubspot.refusals import context_values, hopeless_properties
 from syncline.connectors.records import RemoteRecord
+from syncline.connectors.transport import Response
 from syncline.connectors.writes import RemoteWrite, WriteOutcome
-from syncline.errors import NotFound
+from syncline.errors import NotFound, RecordRejected
 
 BATCH = 100
 #: What a batch refused for its id property says (recorded answers).
@@ -44,6 +44,10 @@ class _Written(msgspec.Struct, rename="camel"):
     #: Upsert only.
     new: bool | None = None
     properties: dict[str, Any] = {}
+
+
+class _Merged(msgspec.Struct):
+    id: str | int
 
 
 class _Answer(Problems):
@@ -96,6 +100,16 @@ async def archive_many(api: Api, object_path: str, remote_ids: Sequence[str]) ->
     sending = Sending()
     await sending.send(post, read, items)
     return [_archived(sending.outcomes[each]) for each in remote_ids]
+
+
+async def merge_records(api: Api, object_path: str, survivor_id: str, merged_id: str) -> str:
+    """Merge two records. The survivor gets a new id that both old ones lead to (changelog of 2025-01-14)."""
+    body = {"primaryObjectId": survivor_id, "objectIdToMerge": merged_id}
+    try:
+        answer = await api.call("POST", "merge", object_name=object_path, json=body, idempotent=False)
+    except CallRefused as error:
+        raise RecordRejected(str(error), remote_id=merged_id) from error
+    return str(read_as(_Merged, answer.body).id)
 
 
 async def find_by_external_id(

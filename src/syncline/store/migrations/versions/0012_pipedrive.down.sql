@@ -1,0 +1,10 @@
+drop table raw.pipedrive_users;
+drop table raw.pipedrive_leads;
+drop table raw.pipedrive_notes;
+drop table raw.pipedrive_tasks;
+drop table raw.pipedrive_activities;
+drop table raw.pipedrive_deals;
+drop table raw.pipedrive_organizations;
+drop table raw.pipedrive_persons;
+drop function raw.to_utc_time(text);
+drop function raw.primary_value(jsonb);
