@@ -13,6 +13,9 @@ from sources import PACKAGE, modules, name_of, pyproject, repository_texts, stri
 PLATFORM = re.compile(r"hubspot|pipedrive", re.IGNORECASE)
 #: Where nothing of a particular CRM may be known, not even in a comment.
 NEUTRAL_FOLDERS = ("domain", "engine", "actions", "api", "cli")
+#: A CRM kept in a database is spoken to in SQL, as others are by HTTP; its simulator makes the tables. None
+#: of it is about tables of ours, which the store alone knows.
+DATABASE_CRMS = ("connectors/postgres/", "simulators/postgres/")
 STATEMENT = re.compile(
     r"^\s*(select\s.+\sfrom\s|select\s+\w+\.\w+\(|insert\s+into\s|update\s+[\w.]+\s+set\s|delete\s+from\s"
     r"|with\s+\w+\s+as\s+(not\s+)?(materialized\s+)?\(|(create|alter|drop)\s+(table|schema|role|view|index|function|database)\s"
@@ -68,7 +71,7 @@ def test_statements_stand_in_the_store_only() -> None:
     found = [
         f"{name_of(path)}:{line} {text.strip()[:60]!r}"
         for path in modules()
-        if not name_of(path).startswith(("store/", "actions/checks/"))
+        if not name_of(path).startswith(("store/", "actions/checks/", *DATABASE_CRMS))
         for line, text in strings(path)
         if STATEMENT.search(text)
     ]
@@ -79,13 +82,37 @@ def test_nothing_is_executed_outside_the_store() -> None:
     found = [
         f"{name_of(path)}:{node.lineno}"
         for path in modules()
-        if not name_of(path).startswith("store/")
+        if not name_of(path).startswith(("store/", *DATABASE_CRMS))
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in {"execute", "executemany", "cursor", "copy_expert"}
     ]
     assert found == []
+
+
+OUR_SCHEMAS = re.compile(r"\b(from|join|into|update|table)\s+(app|crm|sync|raw|compat|jobs)\.", re.IGNORECASE)
+BUILT = re.compile(r"\s*(select|insert into|update|delete from|with|create|alter|drop)\b", re.IGNORECASE)
+
+
+def test_a_crm_in_a_database_is_asked_for_no_table_of_ours_and_in_no_formatted_string() -> None:
+    paths = [path for path in modules() if name_of(path).startswith(DATABASE_CRMS)]
+    assert paths
+    ours = [
+        f"{name_of(path)}:{line}"
+        for path in paths
+        for line, text in strings(path)
+        if OUR_SCHEMAS.search(text)
+    ]
+    formatted = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in paths
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.JoinedStr)
+        and isinstance(node.values[0], ast.Constant)
+        and BUILT.match(str(node.values[0].value))
+    ]
+    assert (ours, formatted) == ([], [])
 
 
 def test_the_code_names_no_host_but_the_crms_own() -> None:

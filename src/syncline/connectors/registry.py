@@ -8,10 +8,11 @@ from syncline.connectors.base import Platform
 from syncline.connectors.http import Http
 from syncline.connectors.hubspot.platform import HUBSPOT
 from syncline.connectors.pipedrive.platform import PIPEDRIVE
+from syncline.connectors.postgres.platform import POSTGRES
 from syncline.connectors.transport import Quota, Transport
 from syncline.errors import NotFound
 
-PLATFORMS: dict[str, Platform] = {each.capabilities.platform: each for each in (HUBSPOT, PIPEDRIVE)}
+PLATFORMS: dict[str, Platform] = {each.capabilities.platform: each for each in (HUBSPOT, PIPEDRIVE, POSTGRES)}
 
 
 def get_platform(name: str) -> Platform:
