@@ -114,7 +114,9 @@ async def check_mapping_of(hub: Hub, name: str, text: bytes | None = None) -> li
     """
     connection, platform = await _open(hub, name)
     document = connection.mapping if text is None else read_yaml(text)
-    return await _check(hub, connection, platform, load_mapping(document, platform.mapping, names=connection.property_names))
+    return await _check(
+        hub, connection, platform, load_mapping(document, platform.mapping, names=connection.property_names)
+    )
 
 
 async def _check(

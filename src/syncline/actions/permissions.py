@@ -5,6 +5,7 @@ Plain computation over the mapping and the CRM's properties; asks nobody.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,6 +21,8 @@ from syncline.store.writing import Permission
 #: What a mapping calls the one close date of a deal, and the two fields that it becomes.
 _CLOSE = "close_date"
 _CLOSES = ("expected_close_date", "closed_at")
+#: What a CRM calls a property when nobody was asked for a name.
+_CODE = re.compile(r"[0-9a-f]{32,}")
 _BELONGING = ("contact_id", "company_id", "deal_id")
 
 
@@ -88,9 +91,15 @@ def describe_fields(
             reason = reason or f"{barred}, and they go together"
         state = "refused" if reason else "allowed" if before.allows(name) else "new"
         source = sources.get(name)
-        prop = None if source is None else source.property
+        prop = None if source is None else _show(source.property, known)
         plans.append(FieldPlan(name, prop, state, reason, name in wish.fields))
     return plans
+
+
+def _show(prop: str, known: Mapping[str, KnownProperty]) -> str:
+    """Name a property as people do: by its label where its own name is a number of forty digits."""
+    found = known.get(prop)
+    return found.label if found is not None and _CODE.fullmatch(prop) else prop
 
 
 def expand_fields(kind: str, names: Iterable[str]) -> list[str]:

@@ -56,6 +56,7 @@ async def read_history(target: Target, connector: Connector, mapping: ObjectMap,
         since = datetime.fromisoformat(state["logged_to"]) - _LONGEST_TRANSACTION
     async with target.db.transaction(tenant_id=target.tenant_id) as conn:
         await target.prove_lease(conn)
+        await planner.prefer_indexes(conn)
         await history.follow_change_log(
             conn,
             tenant_id=target.tenant_id,

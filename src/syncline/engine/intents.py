@@ -34,6 +34,10 @@ GONE = (
     "The CRM does not show this record any more: it may have been archived or merged there. Sync its object, "
     "then retry or drop it."
 )
+_NOTHING = (
+    "Nothing of this record may be written to the CRM. Allow fields of it with `syncline writing allow`, then "
+    "retry or drop it."
+)
 
 
 @dataclass(slots=True)
@@ -134,7 +138,7 @@ class Intents:
         }
         written = self._writer.write(filled, record)
         if not written.properties:
-            batch.aside.append(Aside(row, "parked", "Nothing of this record may be written to the CRM."))
+            batch.aside.append(Aside(row, "parked", _NOTHING))
             return
         if not self._mapper.is_wanted(written.properties):
             batch.done.append(row)

@@ -135,6 +135,12 @@ def modified_property(name: str) -> str:
     return _CONTACT_MODIFIED if name in ("contacts", "0-1") else _MODIFIED
 
 
+def complete_new(name: str, properties: dict[str, str]) -> dict[str, str]:
+    """Add what HubSpot wants of a new record and what the rest tells: the time of a meeting is its beginning."""
+    begins = properties.get("hs_meeting_start_time")
+    return {"hs_timestamp": begins, **properties} if name in ("meetings", "0-47") and begins else properties
+
+
 def is_direct(name: str) -> bool:
     """Tell whether a path may name the object so. A custom object's short name has to be looked up."""
     return name in _SINGULAR or bool(_TYPE_ID.fullmatch(name) or _FULL_NAME.fullmatch(name))

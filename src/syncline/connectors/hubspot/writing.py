@@ -24,7 +24,7 @@ from syncline.connectors.hubspot.batches import (
 from syncline.connectors.hubspot.decode import read_as, read_records
 from syncline.connectors.hubspot.failures import CallRefused, Failure
 from syncline.connectors.hubspot.lifecycle import STAGE, move_back
-from syncline.connectors.hubspot.objects import EXTERNAL_ID
+from syncline.connectors.hubspot.objects import EXTERNAL_ID, complete_new
 from syncline.connectors.hubspot.properties import Traits, missing_external_id
 from syncline.connectors.hubspot.reading import ask
 from syncline.connectors.hubspot.refusals import context_values, hopeless_properties
@@ -68,7 +68,9 @@ async def write_many(
         properties = {name: _text(name, value, traits) for name, value in write.properties.items()}
         if write.remote_id is not None:
             changes.append(_change(position, write, write.remote_id, properties))
-        elif write.external_id is not None and traits.has_external_id:
+            continue
+        properties = complete_new(object_path, properties)
+        if write.external_id is not None and traits.has_external_id:
             upserts.append(_upsert(position, write, write.external_id, properties))
         else:
             creates.append(_create(position, write, properties))

@@ -55,7 +55,7 @@ async def ensure_webhooks(api: Api, address: str, secret: str) -> list[str]:
     for entity in ENTITIES:
         if entity not in there:
             await _create(api, entity, url, secret)
-            made.append(f"every change of a {entity}")
+            made.append(f"every change of {entity}")
     return made
 
 

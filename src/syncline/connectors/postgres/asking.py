@@ -12,7 +12,7 @@ from syncline.connectors.postgres.catalogue import Table, Tables
 from syncline.connectors.postgres.reading import cast, living
 from syncline.connectors.postgres.sessions import Conn
 from syncline.connectors.postgres.wire import AskServer, AskTable, Names, Server
-from syncline.errors import NotFound, SettingInvalid
+from syncline.errors import NotFound, ScopeMissing, SettingInvalid
 
 _SERVER = """
 select current_database() as database, current_setting('server_version_num')::int as version,
@@ -37,7 +37,7 @@ async def ask_server(conn: Conn, tables: Tables, address: Address, asked: AskSer
             marked.add(getattr((await tables.get(conn, place, fresh=True)).archived, "name", None))
         except NotFound:
             continue
-        except SettingInvalid:
+        except (SettingInvalid, ScopeMissing):
             pass  # told when the object is asked for by name
         found.append(name)
     wanted = next(iter(asked.places.values())).archived

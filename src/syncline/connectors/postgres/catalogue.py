@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 
 from syncline.connectors.postgres.places import EXTERNAL_ID, Place
 from syncline.connectors.postgres.sessions import Conn
-from syncline.errors import NotFound, SettingInvalid
+from syncline.errors import NotFound, ScopeMissing, SettingInvalid
 
 #: Key types that pages can go by.
 INTEGERS = frozenset({"int2", "int4", "int8"})
@@ -114,7 +114,7 @@ class Tables:
         self._known: dict[Place, tuple[Table, float]] = {}
 
     async def get(self, conn: Conn, place: Place, *, fresh: bool = False) -> Table:
-        """Return a table. Raises `NotFound`, and `SettingInvalid` for one that cannot be walked."""
+        """Return a table. Raises `NotFound`, `SettingInvalid` and `ScopeMissing` for one that cannot be walked."""
         known = self._known.get(place)
         if known is not None and not fresh and time.monotonic() - known[1] < _KEEP_SECONDS:
             return known[0]
@@ -193,7 +193,10 @@ async def _read_table(conn: Conn, place: Place) -> Table:
 
 
 def _find_key(place: Place, columns: Sequence[Column], *, is_view: bool) -> Column:
-    """Return the column that tells records apart. Raises `SettingInvalid` where none does."""
+    """Return the column that tells records apart.
+
+    Raises `SettingInvalid` where none does, `ScopeMissing` where it may not be read.
+    """
     keys = [each for each in columns if each.primary]
     if len(keys) > 1:
         raise SettingInvalid(
@@ -206,10 +209,14 @@ def _find_key(place: Place, columns: Sequence[Column], *, is_view: bool) -> Colu
         raise SettingInvalid(
             f"{place.schema}.{place.table} has no primary key. Give it one of a single column."
         )
-    if keys[0].base not in _KEY_TYPES or not keys[0].selectable:
+    if not keys[0].selectable:
+        raise ScopeMissing(
+            f"The role may not read the key of {place.schema}.{place.table}, {keys[0].name}. Grant it select."
+        )
+    if keys[0].base not in _KEY_TYPES:
         raise SettingInvalid(
-            f"The key of {place.schema}.{place.table}, {keys[0].name}, is of the type {keys[0].type} or may "
-            "not be read. It must be a uuid, a whole number or a text."
+            f"The key of {place.schema}.{place.table}, {keys[0].name}, is of the type {keys[0].type}. It must "
+            "be a uuid, a whole number or a text."
         )
     return keys[0]
 

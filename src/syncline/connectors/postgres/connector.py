@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -386,8 +385,8 @@ class Postgres:
         return read_answer(await self._send(Request("POST", path, json=asked)), kind)
 
 
-def _check_writable(object_name: str, count: int = 0, most: float = math.inf) -> None:
+def _check_writable(object_name: str, count: int = 0, most: int = CAPABILITIES.write_batch) -> None:
     if object_name == USERS:
         raise Invalid("Users of the CRM are not written.")
-    if count > min(most, max(CAPABILITIES.write_batch, CAPABILITIES.association_batch)):
-        raise Invalid("So many cannot be written at once.")
+    if count > most:
+        raise Invalid(f"At most {most} can be written at once.")
