@@ -7,12 +7,13 @@ Knows batches of one object; what they come to is `intents`', which are due, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from syncline.clock import from_ms, now
+from syncline.connectors.base import Page
 from syncline.connectors.writes import WriteOutcome
 from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
@@ -84,6 +85,7 @@ class Sender:
             return
         prepared, unreadable = prepare_page(page, self._mapper), list_unreadable(page)
         read = {record.remote_id: record for record in page.records}
+        at_rest = await self._find_at_rest(by_id, page)
         batch = Batch()
 
         async def intend() -> None:
@@ -94,12 +96,8 @@ class Sender:
                 agreed = await self._target.write_chunk(
                     conn, prepared, unreadable, RunCounts(), always=frozenset(by_id)
                 )
-                absent = [row.record_id for remote_id, row in by_id.items() if remote_id not in read]
-                at_rest = await absences.filter_archived(
-                    conn, self._kind, absent, tenant_id=self._target.tenant_id
-                )
                 for remote_id, row in by_id.items():
-                    if row.record_id in at_rest:  # on both sides; what differs is sent if it comes back
+                    if remote_id in at_rest:  # on both sides; what differs is sent if it comes back
                         batch.done.append(row)
                     else:
                         self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))
@@ -111,6 +109,34 @@ class Sender:
 
         await self._target.persist(intend)
         await self._carry_out(batch, rows)
+
+    async def _find_at_rest(self, by_id: Mapping[str, Waiting], page: Page) -> set[str]:
+        """Return the ids of what the CRM no longer has and is archived here, and agree on that.
+
+        Somebody may take it out of the bin before it is read again: then that is the change, and our archive,
+        done already, is none. What came but cannot be read is there.
+        """
+        there = {each.remote_id for each in page.records} | {each[0] for each in page.unreadable}
+        absent = {} if "" in there else {row.record_id: i for i, row in by_id.items() if i not in there}
+        if not absent:
+            return set()
+        target, asked_at = self._target, from_ms(page.requested_ms)
+        at_rest: list[str] = []
+
+        async def agree() -> None:
+            nonlocal at_rest
+            async with self._transaction() as conn:
+                await self._require_leave(conn)
+                archived = await absences.filter_archived(
+                    conn, self._kind, list(absent), tenant_id=target.tenant_id
+                )
+                at_rest = sorted(absent[each] for each in archived)
+                outdated = [(each, None, asked_at) for each in at_rest]
+                await sent.outdate_payloads(conn, target.table, outdated, **target.keys)
+                await absences.agree_on_archive(conn, self._kind, at_rest, **target.object_keys)
+
+        await target.persist(agree)
+        return set(at_rest)
 
     async def send_new(self, rows: Sequence[Waiting]) -> None:
         """Make records that the CRM does not have. Sent again after any failure, they are made once."""

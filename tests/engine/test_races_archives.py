@@ -1,0 +1,122 @@
+"""Races of archives: both sides archived it, or one did, and then it was brought back or merged there."""
+
+from __future__ import annotations
+
+import pytest
+from hooked import work_off
+from mortal import push_and_die
+from simulated import Mirror
+from test_push import contact_of, edit, queued
+from test_races import assert_both_have, hear, some
+from test_races_records import archive, assert_settled, gate, made_there, mirror
+
+from tiny_webhooks import event, tiny
+
+__all__ = ["gate", "mirror", "tiny"]
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("tiny")]
+
+
+async def settle_all(mirror: Mirror) -> None:
+    """Let both sides hear everything of each other."""
+    for _ in range(2):
+        await mirror.pull("contacts", full=True)
+        await mirror.settle()
+    await assert_settled(mirror)
+
+
+@pytest.mark.parametrize("heard", ["full pull", "webhook"])
+@pytest.mark.parametrize("noticed", ["push", "killed push", "pull", "webhook"])
+async def test_what_both_sides_archived_and_a_person_took_out_of_the_bin_there_lives_on_both(
+    mirror: Mirror, noticed: str, heard: str
+):
+    remote_id = some(mirror)
+    record = await contact_of(mirror, remote_id)
+    mirror.world.archive("contacts", remote_id)
+    await archive(mirror, record)
+    if noticed == "killed push":
+        assert await push_and_die(mirror, commits=5)
+    if noticed in ("push", "killed push"):
+        await mirror.settle()
+    elif noticed == "pull":
+        await hear(mirror, remote_id, noticed)
+    else:
+        await work_off(mirror, [event("contacts", remote_id, "archived")])
+    # Nothing of it is other than it was when it was last read.
+    mirror.world.restore("contacts", remote_id)
+    if heard == "webhook":
+        await work_off(mirror, [event("contacts", remote_id, "restored")])
+    else:
+        await hear(mirror, remote_id, heard)
+    await mirror.settle()
+    # Their person was the last to say something of it.
+    assert remote_id in mirror.world.store("contacts").living
+    assert (await contact_of(mirror, remote_id))["archived_at"] is None
+    await settle_all(mirror)
+    assert remote_id in mirror.world.store("contacts").living
+    assert made_there(mirror) == []
+
+
+async def test_an_archive_here_of_what_nobody_had_heard_was_in_the_bin_before_is_done_there_once_it_is_out(
+    mirror: Mirror,
+):
+    remote_id = some(mirror)
+    record = await contact_of(mirror, remote_id)
+    mirror.world.archive("contacts", remote_id)
+    mirror.world.restore("contacts", remote_id)
+    await archive(mirror, record)
+    await mirror.settle()
+    assert remote_id not in mirror.world.store("contacts").living
+    await settle_all(mirror)
+    assert (await contact_of(mirror, remote_id))["archived_at"] is not None
+
+
+async def test_an_edit_made_here_of_what_both_sides_archived_is_there_once_it_is_out_of_the_bin(
+    mirror: Mirror,
+):
+    remote_id = some(mirror)
+    record = await contact_of(mirror, remote_id)
+    mirror.world.archive("contacts", remote_id)
+    await archive(mirror, record)
+    await mirror.settle()
+    await edit(mirror, record, first_name="Ours")
+    await mirror.settle()
+    mirror.world.restore("contacts", remote_id)
+    await settle_all(mirror)
+    assert (await contact_of(mirror, remote_id))["archived_at"] is None
+    await assert_both_have(mirror, remote_id, first_name="Ours")
+
+
+@pytest.mark.parametrize("payload", [b'{"id": "%d", "properties": "?"}', b'"?"'])
+async def test_an_archive_here_of_what_comes_from_there_in_no_readable_form_is_not_forgotten(
+    mirror: Mirror, payload: bytes
+):
+    remote_id = some(mirror)
+    await archive(mirror, await contact_of(mirror, remote_id))
+    store = mirror.world.store("contacts")
+    store.plan([*store.definitions]).cache[remote_id] = payload.replace(b"%d", str(remote_id).encode())
+    await mirror.settle()
+    # It is there; only what it says cannot be read.
+    [row] = await queued(mirror)
+    assert (row["state"], row["fields"]) == ("parked", ["archived_at"])
+    assert remote_id in mirror.world.store("contacts").living
+
+
+@pytest.mark.parametrize("first", ["push", "pull"])
+async def test_two_that_were_archived_here_and_merged_there_end_alike_on_both_sides(
+    mirror: Mirror, first: str
+):
+    one, two = mirror.world.store("contacts").living[:2]
+    records = [await contact_of(mirror, each) for each in (one, two)]
+    survivor = mirror.world.merge("contacts", one, two).id
+    for each in records:
+        await archive(mirror, each)
+    if first == "push":
+        await mirror.settle()
+    await settle_all(mirror)
+    found = await contact_of(mirror, survivor)
+    lives = survivor in mirror.world.store("contacts").living
+    assert (found["archived_at"] is None) == lives
+    # A push finds them gone, as if they were in the bin; that they were merged it is told only later, and
+    # takes it for a return. What a pull finds first, it knows to be theirs.
+    assert lives == (first == "push")
