@@ -6,7 +6,7 @@ import pytest
 from hooked import work_off
 from mortal import push_and_die
 from simulated import Mirror
-from test_push import contact_of, edit, queued
+from test_push import contact_of, edit, queued, theirs
 from test_races import assert_both_have, hear, some
 from test_races_records import archive, assert_settled, gate, made_there, mirror
 
@@ -102,6 +102,31 @@ async def test_an_archive_here_of_what_comes_from_there_in_no_readable_form_is_n
     assert remote_id in mirror.world.store("contacts").living
 
 
+@pytest.mark.parametrize("resolves", [True, False])
+@pytest.mark.parametrize("first", ["push", "pull"])
+@pytest.mark.parametrize("which", [0, 1])
+async def test_archiving_here_one_of_two_that_were_merged_there_leaves_the_survivor_alone(
+    mirror: Mirror, resolves: bool, first: str, which: int
+):
+    mirror.world.settings.batch_read_resolves_merged = resolves
+    one, two = mirror.world.store("contacts").living[:2]
+    unwanted, kept = (one, two) if which == 0 else (two, one)
+    gone, other = await contact_of(mirror, unwanted), await contact_of(mirror, kept)
+    survivor = mirror.world.merge("contacts", one, two).id
+    await archive(mirror, gone)
+    if first == "push":
+        await mirror.settle()
+    await settle_all(mirror)
+    # It is the other's as well, and nobody archived that.
+    assert survivor in mirror.world.store("contacts").living
+    found = await contact_of(mirror, survivor)
+    assert (found["id"], found["archived_at"]) == (other["id"], None)
+    assert found["first_name"] == theirs(mirror, survivor)["firstname"]
+    [absorbed] = await mirror.select("select * from crm.contacts where id = %(id)s", id=gone["id"])
+    assert absorbed["merged_into"] == other["id"]
+    assert made_there(mirror) == []
+
+
 @pytest.mark.parametrize("first", ["push", "pull"])
 async def test_two_that_were_archived_here_and_merged_there_end_alike_on_both_sides(
     mirror: Mirror, first: str
@@ -120,3 +145,19 @@ async def test_two_that_were_archived_here_and_merged_there_end_alike_on_both_si
     # A push finds them gone, as if they were in the bin; that they were merged it is told only later, and
     # takes it for a return. What a pull finds first, it knows to be theirs.
     assert lives == (first == "push")
+
+
+async def test_one_that_both_archived_and_that_was_then_taken_out_and_merged_is_the_survivor_on_both(
+    mirror: Mirror,
+):
+    one, two = mirror.world.store("contacts").living[:2]
+    gone, other = await contact_of(mirror, one), await contact_of(mirror, two)
+    mirror.world.archive("contacts", one)
+    await archive(mirror, gone)
+    await mirror.settle()
+    mirror.world.restore("contacts", one)
+    survivor = mirror.world.merge("contacts", one, two).id
+    await settle_all(mirror)
+    assert survivor in mirror.world.store("contacts").living
+    found = await contact_of(mirror, survivor)
+    assert (found["id"], found["archived_at"]) == (other["id"], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg import sql
@@ -14,11 +15,13 @@ from syncline.store import payloads
 from syncline.store.db import Conn
 from syncline.store.payloads import Table
 
-LIST_LINKS = """
-select l.remote_id, l.record_id, l.is_primary from sync.links l
+LIST_LINKS = sql.SQL("""
+select l.remote_id, l.record_id, l.is_primary, c.id is not null and c.archived_at is null as lives
+from sync.links l
+left join {table} c on c.tenant_id = %(tenant_id)s and c.id = l.record_id
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
   and l.remote_id = any(%(remote_ids)s::text[])
-"""
+""")
 
 # Old ids keep meaning the record, but are never written to again.
 DEMOTE = """
@@ -37,7 +40,8 @@ from sync.links heir
 where heir.tenant_id = %(tenant_id)s and heir.connection_id = %(connection_id)s
   and heir.object = %(object)s and heir.remote_id = %(heir)s
 on conflict (tenant_id, connection_id, object, remote_id) do update
-  set record_id = excluded.record_id, is_primary = true
+  set record_id = excluded.record_id, is_primary = true, base = excluded.base,
+    sent = case when l.record_id = excluded.record_id then l.sent end
 """
 
 ABSORB = sql.SQL("""
@@ -129,7 +133,8 @@ async def follow(
     """Make the merged remote records and their records one. Running it again changes nothing.
 
     The survivor may have a new id or one of the old ones. The record of the first merged id that has one
-    survives here; children of the others are re-pointed to it, each with a line in the change log.
+    survives here, a living one before an archived one; children of the others are re-pointed to it, each with
+    a line in the change log.
     """
     gone = [remote_id for remote_id in merged_ids if remote_id != survivor_id]
     await payloads.mark_gone(
@@ -152,16 +157,13 @@ async def follow(
         "actor": actor,
         "now": now,
     }
-    cursor = await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})
+    own = sql.Identifier("crm", kind.table)
+    cursor = await conn.execute(LIST_LINKS.format(table=own), values | {"remote_ids": [survivor_id, *gone]})
     found = await cursor.fetchall()
     links = {str(row[0]): row[1] for row in found}
-    if not any(remote_id in links for remote_id in gone):
+    heir = _choose_heir(survivor_id, gone, found)
+    if heir is None:
         return
-    # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
-    primary = {str(row[0]) for row in found if row[2]}
-    if survivor_id in links and survivor_id not in primary:
-        return  # Merged into yet another since this was read.
-    heir = min((survivor_id, *gone), key=lambda each: (each not in links, each not in primary))
     into: UUID = links[heir]
     others = {record_id for record_id in links.values() if record_id != into}
     if not others and survivor_id in links:
@@ -170,6 +172,22 @@ async def follow(
     await conn.execute(ADOPT, values | {"record_id": into, "heir": heir})
     for other in sorted(others):
         await _absorb(conn, kind, {**values, "record_id": other, "into": into})
+
+
+def _choose_heir(survivor_id: str, gone: Sequence[str], found: Sequence[tuple[Any, ...]]) -> str | None:
+    """Return the id whose record survives, of rows as LIST_LINKS gives them; None when none is to."""
+    linked = {str(row[0]) for row in found}
+    # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
+    primary = {str(row[0]) for row in found if row[2]}
+    if linked.isdisjoint(gone):
+        return None
+    if survivor_id in linked and survivor_id not in primary:
+        return None  # Merged into yet another since this was read.
+    # Nobody archived the one that lives here: it does not go with the other, whose archive may still wait.
+    living = {str(row[0]) for row in found if row[3]}
+    return min(
+        (survivor_id, *gone), key=lambda each: (each not in linked, each not in primary, each not in living)
+    )
 
 
 async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) -> None:
