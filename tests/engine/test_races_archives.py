@@ -1,4 +1,4 @@
-"""Races of archives: both sides archived it, or one did, and then it was brought back or merged there."""
+"""Races of archives and merges there: both archived it, or one did, or a change was on its way to it."""
 
 from __future__ import annotations
 
@@ -161,3 +161,24 @@ async def test_one_that_both_archived_and_that_was_then_taken_out_and_merged_is_
     assert survivor in mirror.world.store("contacts").living
     found = await contact_of(mirror, survivor)
     assert (found["id"], found["archived_at"]) == (other["id"], None)
+
+
+@pytest.mark.parametrize("survives", [True, False])
+@pytest.mark.parametrize("again", ["Ours", "Aaron", "Zoe"])
+async def test_a_change_on_its_way_to_one_that_is_merged_there_is_no_word_of_theirs_when_it_is_read(
+    mirror: Mirror, again: str, survives: bool
+):
+    one, two = mirror.world.store("contacts").living[:2]
+    remote_id = one if survives else two
+    record, kept = await contact_of(mirror, remote_id), await contact_of(mirror, one)
+    await edit(mirror, record, first_name="Ours")
+    assert await push_and_die(mirror, answered="batch/update")
+    await edit(mirror, record, first_name=again)
+    survivor = mirror.world.merge("contacts", one, two).id
+    await settle_all(mirror)
+    assert (await contact_of(mirror, survivor))["id"] == kept["id"]
+    if survives:
+        await assert_both_have(mirror, survivor, first_name=again)
+        decided = await mirror.select("select * from sync.decisions where field = 'first_name'")
+        assert decided == []
+    assert made_there(mirror) == []

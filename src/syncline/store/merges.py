@@ -11,7 +11,7 @@ from psycopg import sql
 
 from syncline.clock import new_id
 from syncline.domain.records import RecordType
-from syncline.store import payloads
+from syncline.store import payloads, sent
 from syncline.store.db import Conn
 from syncline.store.payloads import Table
 
@@ -30,18 +30,18 @@ where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object
   and remote_id = any(%(remote_ids)s::text[])
 """
 
-# What was agreed with the heir is what was agreed with the survivor.
+# What was agreed with the heir is what was agreed with the survivor, and what was on its way to the one comes
+# back with the other.
 ADOPT = """
-insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base,
+insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base, sent,
   linked_at)
 select %(tenant_id)s, %(connection_id)s, %(object)s, %(survivor)s, %(record_type)s, %(record_id)s, heir.base,
-  %(now)s
+  heir.sent, %(now)s
 from sync.links heir
 where heir.tenant_id = %(tenant_id)s and heir.connection_id = %(connection_id)s
   and heir.object = %(object)s and heir.remote_id = %(heir)s
 on conflict (tenant_id, connection_id, object, remote_id) do update
-  set record_id = excluded.record_id, is_primary = true, base = excluded.base,
-    sent = case when l.record_id = excluded.record_id then l.sent end
+  set record_id = excluded.record_id, is_primary = true, base = excluded.base, sent = excluded.sent
 """
 
 ABSORB = sql.SQL("""
@@ -170,6 +170,7 @@ async def follow(
         return
     await conn.execute(DEMOTE, values | {"record_id": into, "remote_ids": gone})
     await conn.execute(ADOPT, values | {"record_id": into, "heir": heir})
+    await sent.clear(conn, gone, tenant_id=tenant_id, connection_id=connection_id, object_name=object_name)
     for other in sorted(others):
         await _absorb(conn, kind, {**values, "record_id": other, "into": into})
 
