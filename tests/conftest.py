@@ -79,6 +79,11 @@ class TestServer:
         )
 
 
+@pytest.hookimpl(trylast=True)  # behind the one that shuffles
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from programs import Program
 
 #: How many simulated contacts; the rest of the account keeps its size.
@@ -34,6 +35,7 @@ def simulators_of(home: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.first
 def test_the_demo_begins_lives_survives_a_kill_goes_on_and_ends(bare: Program, home: Path):
     """One test for all of it, since each start costs seconds."""
     own = {"SYNCLINE_HOME": str(home / "demo")}

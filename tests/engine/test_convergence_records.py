@@ -279,6 +279,7 @@ def _check(site: Site, histories: int) -> None:
     )
 
 
+@pytest.mark.first
 def test_records_come_to_agree_after_any_history(site: Site):
     _check(site, 20)
 
