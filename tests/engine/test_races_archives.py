@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hooked import work_off
 from mortal import push_and_die
 from simulated import Mirror
 from test_push import contact_of, edit, queued, theirs
 from test_races import assert_both_have, hear, some
-from test_races_records import archive, assert_settled, gate, made_there, mirror
+from test_races_records import archive, assert_settled, gate, made_there, make, mirror
 
+from syncline.connectors.hubspot.objects import EXTERNAL_ID
+from syncline.engine.intents import ANOTHERS
 from tiny_webhooks import event, tiny
 
 __all__ = ["gate", "mirror", "tiny"]
@@ -181,4 +185,44 @@ async def test_a_change_on_its_way_to_one_that_is_merged_there_is_no_word_of_the
         await assert_both_have(mirror, survivor, first_name=again)
         decided = await mirror.select("select * from sync.decisions where field = 'first_name'")
         assert decided == []
+    assert made_there(mirror) == []
+
+
+@pytest.mark.parametrize("primary", [True, False])
+@pytest.mark.parametrize("first", ["push", "pull", "full pull", "webhook"])
+async def test_one_made_by_us_and_merged_there_before_its_answer_came_is_merged_here_as_well(
+    mirror: Mirror, first: str, primary: bool
+):
+    record, other = await make(mirror), await contact_of(mirror, some(mirror))
+    assert await push_and_die(mirror, answered="batch/upsert")
+    [made] = made_there(mirror)
+    pair = (made, some(mirror)) if primary else (some(mirror), made)
+    survivor = mirror.world.merge("contacts", *pair).id
+    if first != "push":
+        await hear(mirror, survivor, first)
+    async with asyncio.timeout(30):
+        await settle_all(mirror)
+    found = await contact_of(mirror, survivor)
+    kept, absorbed = (record, other) if primary else (other, record)
+    assert (found["id"], found["archived_at"]) == (kept["id"], None)
+    assert found["first_name"] == theirs(mirror, survivor)["firstname"]
+    [gone] = await mirror.select("select * from crm.contacts where id = %(id)s", id=absorbed["id"])
+    assert gone["merged_into"] == kept["id"]
+    assert len(made_there(mirror)) == 1
+    [sent] = await mirror.select("select * from sync.remote_changes where action = 'created'")
+    assert (sent["state"], sent["remote_id"]) == ("done", str(made))
+
+
+async def test_our_id_on_a_record_that_is_another_one_here_is_left_to_a_person(mirror: Mirror):
+    record, remote_id = await make(mirror), some(mirror)
+    commits = 0
+    while not await mirror.select("select from sync.remote_changes"):  # written down, and not sent yet
+        commits += 1
+        assert await push_and_die(mirror, commits=commits)
+    assert made_there(mirror) == []
+    mirror.world.update("contacts", remote_id, {EXTERNAL_ID: str(record["id"])})
+    async with asyncio.timeout(30):
+        await mirror.settle()
+    [row] = await queued(mirror)
+    assert (row["state"], row["record_id"], row["last_error"]) == ("parked", record["id"], ANOTHERS)
     assert made_there(mirror) == []

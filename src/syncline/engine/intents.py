@@ -34,6 +34,10 @@ GONE = (
     "The CRM does not show this record any more: it may have been archived or merged there. Sync its object, "
     "then retry or drop it."
 )
+ANOTHERS = (
+    "The CRM has this record as part of another one: they may have been merged there. Sync its object, then "
+    "retry or drop it."
+)
 
 
 @dataclass(slots=True)

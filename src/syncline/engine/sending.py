@@ -19,7 +19,7 @@ from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
 from syncline.engine.answers import note_failure, note_success
-from syncline.engine.intents import Batch, Intents, Item, put_off
+from syncline.engine.intents import ANOTHERS, Batch, Intents, Item, put_off
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.remotes import Remote
 from syncline.engine.shield import hold_flips
@@ -185,7 +185,18 @@ class Sender:
         if found is None:
             return [row for row in rows if row.record_id not in tried]
         await self._read_anew([record.remote_id for record in found.values()])
+        await self._set_strangers_aside([row for row in retried if str(row.record_id) in found])
         return [row for row in rows if str(row.record_id) not in found]
+
+    async def _set_strangers_aside(self, rows: Sequence[Waiting]) -> None:
+        """Keep what was found there, and is linked to nothing here, from being looked for without end."""
+        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+            unlinked = await records.lock_unlinked_by_id(
+                conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
+            )
+            aside = [put_off(row, ANOTHERS, most=3) for row in rows if row.record_id in unlinked]
+            await queue.set_aside(conn, aside, **self._target.keys, now=now())
+        self.parked += sum(each.state == "parked" for each in aside)
 
     async def _read_anew(self, remote_ids: Sequence[str]) -> None:
         """Bring records in as a pull does: what we made, or what is in the way of it, gets its link."""
@@ -369,9 +380,7 @@ class Sender:
 
 
 def _key_of(item: Item) -> str:
-    if item.write is not None:
-        return item.write.key
-    return str(item.remote_id)
+    return str(item.remote_id) if item.write is None else item.write.key
 
 
 def _count(counts: RunCounts, item: Item, outcome: WriteOutcome) -> None:

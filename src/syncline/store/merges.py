@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg import sql
 
 from syncline.clock import new_id
@@ -14,6 +15,8 @@ from syncline.domain.records import RecordType
 from syncline.store import payloads, sent
 from syncline.store.db import Conn
 from syncline.store.payloads import Table
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 LIST_LINKS = sql.SQL("""
 select l.remote_id, l.record_id, l.is_primary, c.id is not null and c.archived_at is null as lives
@@ -28,6 +31,21 @@ DEMOTE = """
 update sync.links set record_id = %(record_id)s, is_primary = false
 where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
   and remote_id = any(%(remote_ids)s::text[])
+"""
+
+# Which of the ids it was cannot be told where several are unknown; they mean the same by now.
+LINK_MADE = """
+insert into sync.links (tenant_id, connection_id, object, remote_id, record_type, record_id, base, sent,
+  linked_at)
+select %(tenant_id)s, %(connection_id)s, %(object)s, g.remote_id, %(record_type)s, %(record_id)s, '{}'::jsonb,
+  %(sent)s::jsonb, %(now)s
+from unnest(%(remote_ids)s::text[]) with ordinality as g (remote_id, position)
+where not exists (
+  select from sync.links l
+  where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
+    and l.remote_id = g.remote_id)
+order by g.position limit 1
+returning remote_id
 """
 
 # What was agreed with the heir is what was agreed with the survivor, and what was on its way to the one comes
@@ -206,6 +224,36 @@ async def _absorb(conn: Conn, kind: RecordType, values: Mapping[str, object]) ->
             ),
             values,
         )
+
+
+async def link_made(
+    conn: Conn,
+    record_id: UUID,
+    merged_ids: Sequence[str],
+    on_its_way: Mapping[str, Any],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    record_type: str,
+    now: datetime,
+) -> str | None:
+    """Link a record to the first of `merged_ids` that has no link, and return it; None when all have one."""
+    cursor = await conn.execute(
+        LINK_MADE,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "record_type": record_type,
+            "record_id": record_id,
+            "remote_ids": list(merged_ids),
+            "sent": _encode(on_its_way).decode(),
+            "now": now,
+        },
+    )
+    row = await cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 async def remember(
