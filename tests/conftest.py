@@ -10,8 +10,9 @@ import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -42,6 +43,10 @@ class TestServer:
     __test__ = False
 
     urls: DatabaseUrls
+    #: One session for making and dropping databases: there are two for each test.
+    administration: psycopg.Connection[Any]
+    #: Databases of tests that have ended.
+    dropped: list[str] = field(default_factory=list[str])
 
     @asynccontextmanager
     async def database(self, template: str | None = None) -> AsyncGenerator[DatabaseUrls]:
@@ -51,11 +56,15 @@ class TestServer:
         try:
             yield self.urls_of(name)
         finally:
-            await self._administer(sql.SQL("drop database {} (force)").format(sql.Identifier(name)))
+            # Not now: Postgres would wait a tenth of a second for the sessions that are just ending.
+            self.dropped.append(name)
 
     async def create(self, name: str, template: str | None = None) -> None:
+        while self.dropped:
+            left = sql.Identifier(self.dropped.pop())
+            self.administration.execute(sql.SQL("drop database {} (force)").format(left))
         statement = sql.SQL("create database {} owner {} template {}")
-        await self._administer(
+        self.administration.execute(
             statement.format(
                 sql.Identifier(name), sql.Identifier(OWNER), sql.Identifier(template or "template0")
             )
@@ -69,9 +78,10 @@ class TestServer:
             superuser=with_database(self.urls.superuser, name),
         )
 
-    async def _administer(self, statement: sql.Composed) -> None:
-        async with await psycopg.AsyncConnection.connect(self.urls.superuser, autocommit=True) as conn:
-            await conn.execute(statement)
+
+@pytest.hookimpl(trylast=True)  # behind the one that shuffles
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +107,9 @@ def server() -> Generator[TestServer]:
         server_settings=_FAST,
     )
     try:
-        yield TestServer(asyncio.run(embedded.start()))
+        urls = asyncio.run(embedded.start())
+        with psycopg.connect(urls.superuser, autocommit=True) as administration:
+            yield TestServer(urls, administration)
     finally:
         embedded.close()
         asyncio.run(stop_server(folder / "home"))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from syncline.actions.connect import Wish, connect_token
+from syncline.actions.hub import open_hub
+from syncline.actions.sync import sync
+from syncline.config import Settings
+from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,28 @@ class Program:
     @staticmethod
     def command(words: Sequence[str]) -> list[str]:
         return [sys.executable, "-m", "syncline", *words]
+
+
+def connect(program: Program, url: str, *objects: str, read: bool = False) -> Program:
+    """Connect objects of an account as "acme", and read them: what a test begins with and is not about.
+
+    Done here and not by two processes, whose starts would cost more than all they do.
+    """
+    given: dict[str, Any] = {
+        name.removeprefix("SYNCLINE_").lower(): value
+        for name, value in program.environment.items()
+        if name.startswith("SYNCLINE_")
+    }
+
+    async def begin() -> None:
+        async with open_hub(Settings(**given)) as hub:
+            await connect_token(hub, Wish("hubspot", "acme", url, objects), DEFAULT_TOKEN)
+            if read:
+                result = await sync(hub, names=["acme"], objects=objects)
+                assert not result.errors
+
+    asyncio.run(begin())
+    return program
 
 
 def environment_of(home: Path) -> dict[str, str]:

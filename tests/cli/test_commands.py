@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
-from programs import Program
+from programs import Program, connect
 
 from syncline.simulators.hubspot import World
 from syncline.simulators.hubspot.auth import ALL_SCOPES, CLIENT_ID, CLIENT_SECRET, DEFAULT_TOKEN
@@ -48,13 +48,7 @@ def crm_url(world: World) -> Generator[str]:
 @pytest.fixture
 def connected(program: Program, crm_url: str) -> Program:
     """The program with one connection of three objects."""
-    done = program(
-        "connect", "hubspot", "--name", "acme", "--base-url", crm_url, *OBJECTS, HUBSPOT_API_KEY=DEFAULT_TOKEN
-    )
-    assert done.returncode == 0, done.stderr
-    assert "acme is connected" in done.stdout
-    assert DEFAULT_TOKEN not in done.stdout + done.stderr
-    return program
+    return connect(program, crm_url, "owners", "contacts", "companies")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
@@ -75,14 +69,20 @@ def read_status(program: Program) -> dict[str, Any]:
     return json.loads(program("status", "--json").stdout)
 
 
-def test_sync_brings_everything_and_says_so_to_programs(connected: Program):
-    done = connected("sync", "--json")
+def test_connect_and_sync_bring_everything_and_say_so_to_programs(program: Program, crm_url: str):
+    made = program(
+        "connect", "hubspot", "--name", "acme", "--base-url", crm_url, *OBJECTS, HUBSPOT_API_KEY=DEFAULT_TOKEN
+    )
+    assert made.returncode == 0, made.stderr
+    assert "acme is connected" in made.stdout
+    assert DEFAULT_TOKEN not in made.stdout + made.stderr
+    done = program("sync", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
     assert answer["ok"] is True
     created = {item["object"]: item["run"]["records_created"] for item in answer["items"]}
     assert (created["contacts"], created["companies"], created["owners"]) == (31, 5, 2)
-    [connection] = read_status(connected)["connections"]
+    [connection] = read_status(program)["connections"]
     states = {each["object"]: (each["state"], each["count_here"]) for each in connection["objects"]}
     assert states["contacts"] == ("fresh", 30)
 

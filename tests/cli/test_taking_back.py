@@ -10,10 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
-from programs import Program
+from programs import Program, connect
 
 from syncline.simulators.hubspot import World
-from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
 from syncline.simulators.hubspot.server import in_thread
 
 
@@ -36,14 +35,9 @@ def crm_url(world: World) -> Generator[str]:
 @pytest.fixture
 def connected(program: Program, crm_url: str) -> Program:
     """The program with contacts that have been read and may be written."""
-    for words in (
-        ("connect", "hubspot", "--name", "acme", "--base-url", crm_url, "--object", "owners",
-         "--object", "contacts"),
-        ("sync", "acme", "--object", "owners", "--object", "contacts"),
-        ("writing", "allow", "acme", "--object", "contacts", "--yes"),
-    ):  # fmt: skip
-        done = program(*words, HUBSPOT_API_KEY=DEFAULT_TOKEN)
-        assert done.returncode == 0, done.stderr
+    connect(program, crm_url, "owners", "contacts", read=True)
+    done = program("writing", "allow", "acme", "--object", "contacts", "--yes")
+    assert done.returncode == 0, done.stderr
     return program
 
 

@@ -8,13 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from programs import Program
+from programs import Program, connect
 
 from syncline.simulators.hubspot import World
-from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
 from syncline.simulators.hubspot.server import in_thread
-
-OBJECTS = ("--object", "owners", "--object", "contacts")
 
 
 @pytest.fixture
@@ -36,11 +33,7 @@ def crm_url(world: World) -> Generator[str]:
 @pytest.fixture
 def synced(program: Program, crm_url: str) -> Program:
     """The program with one connection, read whole, whose conflicts go to a person."""
-    done = program(
-        "connect", "hubspot", "--name", "acme", "--base-url", crm_url, *OBJECTS, HUBSPOT_API_KEY=DEFAULT_TOKEN
-    )
-    assert done.returncode == 0, done.stderr
-    assert program("sync").returncode == 0
+    connect(program, crm_url, "owners", "contacts", read=True)
     execute(program, """update sync.connections set mapping = '{"version": 1, "policy": "review"}'""")
     return program
 

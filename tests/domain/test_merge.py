@@ -70,6 +70,20 @@ def test_what_only_they_emptied_is_emptied_here() -> None:
     assert run(AGREED, {"first_name": "Ada"}, {"first_name": None}).write == {"first_name": None}
 
 
+@pytest.mark.parametrize("rule", ["newest", "ours", "review"])
+@pytest.mark.parametrize("base", [{}, {"archived_at": [None]}])
+def test_what_both_archived_is_agreed_on_whenever_each_did(rule: Rule, base: dict[str, Any]) -> None:
+    ours, theirs = {"archived_at": "2026-11-21T12:00:00+00:00"}, {"archived_at": "2026-11-20T09:00:00+00:00"}
+    merged = run(base, ours, theirs, policy=Policy(rule=rule))
+    assert not merged.push
+    assert not merged.conflicts
+    assert merged.base == {"archived_at": [theirs["archived_at"]]}
+    # So who brings it back is the only one who changed something.
+    back = run(merged.base, ours | merged.write, {"archived_at": None}, policy=Policy(rule=rule))
+    assert back.write == {"archived_at": None}
+    assert not back.push
+
+
 def test_what_only_we_changed_is_pushed() -> None:
     merged = run(AGREED, {"first_name": "Bea"}, {"first_name": "Ada"}, policy=Policy(rule="theirs"))
     assert merged.push == {"first_name": "Bea"}

@@ -279,6 +279,7 @@ def _check(site: Site, histories: int) -> None:
     )
 
 
+@pytest.mark.first
 def test_records_come_to_agree_after_any_history(site: Site):
     _check(site, 20)
 
@@ -286,4 +287,4 @@ def test_records_come_to_agree_after_any_history(site: Site):
 @pytest.mark.nightly
 @pytest.mark.timeout(7200)
 def test_records_come_to_agree_after_each_of_many_histories(site: Site):
-    _check(site, 1_000)
+    _check(site, 1_500)

@@ -155,6 +155,7 @@ async def push_and_kill(
         await assert_exactly_once(mirror, updates, count)
 
 
+@pytest.mark.first
 async def test_a_push_that_is_killed_again_and_again_writes_everything_once(
     db: Database, settings: Settings, tenant_id: UUID, database_urls: DatabaseUrls
 ):

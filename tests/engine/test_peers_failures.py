@@ -40,6 +40,7 @@ async def gate(mirror: Mirror) -> AsyncGenerator[Gate]:
         yield made
 
 
+@pytest.mark.first
 async def test_airbyte_43317_more_than_10000_records_with_one_modified_time(
     db: Database, settings: Settings, tenant_id: UUID
 ):

@@ -104,6 +104,9 @@ def find_change(
         state = "both" if we_changed else "theirs"
     else:
         state = "ours" if we_changed else "agreed"
+    if state == "both" and name == "archived_at" and not (is_blank(own) or is_blank(value)):
+        # Both archived it: the moment is nothing to quarrel about, and theirs is what is read from now on.
+        state = "theirs"
     agreed = pair(own_half, half) if state == "agreed" else None
     seen = agreed or pair(brief(value) if is_long else value, half)
     return Change(name, state, own, value, read, seen, known, echo is not None)

@@ -18,7 +18,7 @@ from syncline.domain.mapping import MappedRecord
 from syncline.domain.merge import Merged, merge
 from syncline.domain.records import RecordType
 from syncline.engine.prepare import Prepared, is_meaningful, is_news, is_outdated, latest_of
-from syncline.engine.recognise import recognise
+from syncline.engine.recognise import recognise, tie_made
 from syncline.errors import Unavailable
 from syncline.store import absorbing, locked, merges, merging, payloads, records, sent
 from syncline.store.db import Conn
@@ -142,6 +142,7 @@ class Chunk:
         merged_away = {remote_id for ids in survivors.values() for remote_id in ids}
         survivors = {each: ids for each, ids in survivors.items() if each not in merged_away}
         moved = [record for record in moved if record.remote_id not in merged_away]
+        await tie_made(target, conn, kind, [each for each in moved if each.remote_id in survivors], self._now)
         for survivor_id, merged_ids in survivors.items():
             await merges.follow(
                 conn,

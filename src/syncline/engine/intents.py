@@ -35,7 +35,11 @@ GONE = (
     "then retry or drop it."
 )
 _NOTHING = (
-    "Nothing of this record may be written to the CRM. Allow fields of it with `syncline writing allow`, then "
+    "Nothing of this record may be written to the CRM. Allow fields of it with `syncline writing allow`, "
+    "then retry or drop it."
+)
+ANOTHERS = (
+    "The CRM has this record as part of another one: they may have been merged there. Sync its object, then "
     "retry or drop it."
 )
 

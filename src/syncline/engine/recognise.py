@@ -14,7 +14,7 @@ from uuid import UUID
 from syncline.domain.agreement import brief
 from syncline.domain.records import RecordType
 from syncline.engine.prepare import Prepared
-from syncline.store import burials, locked, merging, sent
+from syncline.store import burials, locked, merges, merging, sent
 from syncline.store.db import Conn
 from syncline.store.locked import ExistingRecord
 
@@ -88,6 +88,34 @@ async def _recognise_own(
     await burials.bury(conn, gone, **target.object_keys, record_type=kind.name, now=at)
     result.buried.update(remote_id for _, remote_id in gone)
     arrived = [(own_id, claimed[own_id].remote_id) for own_id in found] + gone
+    await sent.settle_made(conn, arrived, **target.object_keys, now=at)
+
+
+async def tie_made(
+    target: Target, conn: Conn, kind: RecordType, survivors: Sequence[Prepared], at: datetime
+) -> None:
+    """Link what we made, and was merged there before its answer was stored, to the id it will have had.
+
+    The merge is followed then as if it had come after the answer: both are one record here as well.
+    """
+    claimed = {own_id: each for each in survivors if (own_id := _as_id(each.external_id)) is not None}
+    if not claimed:
+        return
+    found = await locked.lock_unlinked_by_id(conn, kind, ids=list(claimed), **target.keys)
+    made = await sent.list_unanswered_creates(conn, list(found), **target.object_keys)
+    arrived: list[tuple[UUID, str]] = []
+    for own_id, changes in made.items():
+        remote_id = await merges.link_made(
+            conn,
+            own_id,
+            [each for each in claimed[own_id].merged_ids if each != claimed[own_id].remote_id],
+            _on_its_way(kind, changes),
+            **target.object_keys,
+            record_type=kind.name,
+            now=at,
+        )
+        if remote_id is not None:
+            arrived.append((own_id, remote_id))
     await sent.settle_made(conn, arrived, **target.object_keys, now=at)
 
 

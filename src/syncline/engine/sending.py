@@ -7,18 +7,19 @@ Knows batches of one object; what they come to is `intents`', which are due, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from syncline.clock import from_ms, now
+from syncline.connectors.base import Page
 from syncline.connectors.writes import WriteOutcome
 from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
 from syncline.engine.answers import note_failure, note_success
-from syncline.engine.intents import Batch, Intents, Item, put_off
+from syncline.engine.intents import ANOTHERS, Batch, Intents, Item, put_off
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.remotes import Remote
 from syncline.engine.shield import hold_flips
@@ -85,6 +86,7 @@ class Sender:
         prepared, unreadable = prepare_page(page, self._mapper), list_unreadable(page)
         read = {record.remote_id: record for record in page.records}
         unwanted = {each.remote_id for each in prepared if each.mapped is None}
+        at_rest = await self._find_at_rest(by_id, page)
         batch = Batch()
 
         async def intend() -> None:
@@ -95,13 +97,9 @@ class Sender:
                 agreed = await self._target.write_chunk(
                     conn, prepared, unreadable, RunCounts(), always=frozenset(by_id)
                 )
-                absent = [row.record_id for remote_id, row in by_id.items() if remote_id not in read]
-                at_rest = await absences.filter_archived(
-                    conn, self._kind, absent, tenant_id=self._target.tenant_id
-                )
                 for remote_id, row in by_id.items():
                     # On both sides, or not synced any more: what differs is sent if it comes back.
-                    if row.record_id in at_rest or remote_id in unwanted:
+                    if remote_id in at_rest or remote_id in unwanted:
                         batch.done.append(row)
                     else:
                         self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))
@@ -113,6 +111,34 @@ class Sender:
 
         await self._target.persist(intend)
         await self._carry_out(batch, rows)
+
+    async def _find_at_rest(self, by_id: Mapping[str, Waiting], page: Page) -> set[str]:
+        """Return the ids of what the CRM no longer has and is archived here, and agree on that.
+
+        Somebody may take it out of the bin before it is read again: then that is the change, and our archive,
+        done already, is none. What came but cannot be read is there.
+        """
+        there = {each.remote_id for each in page.records} | {each[0] for each in page.unreadable}
+        absent = {} if "" in there else {row.record_id: i for i, row in by_id.items() if i not in there}
+        if not absent:
+            return set()
+        target, asked_at = self._target, from_ms(page.requested_ms)
+        at_rest: list[str] = []
+
+        async def agree() -> None:
+            nonlocal at_rest
+            async with self._transaction() as conn:
+                await self._require_leave(conn)
+                archived = await absences.filter_archived(
+                    conn, self._kind, list(absent), tenant_id=target.tenant_id
+                )
+                at_rest = sorted(absent[each] for each in archived)
+                outdated = [(each, None, asked_at) for each in at_rest]
+                await sent.outdate_payloads(conn, target.table, outdated, **target.keys)
+                await absences.agree_on_archive(conn, self._kind, at_rest, **target.object_keys)
+
+        await target.persist(agree)
+        return set(at_rest)
 
     async def send_new(self, rows: Sequence[Waiting]) -> None:
         """Make records that the CRM does not have. Sent again after any failure, they are made once."""
@@ -161,7 +187,18 @@ class Sender:
         if found is None:
             return [row for row in rows if row.record_id not in tried]
         await self._read_anew([record.remote_id for record in found.values()])
+        await self._set_strangers_aside([row for row in retried if str(row.record_id) in found])
         return [row for row in rows if str(row.record_id) not in found]
+
+    async def _set_strangers_aside(self, rows: Sequence[Waiting]) -> None:
+        """Keep what was found there, and is linked to nothing here, from being looked for without end."""
+        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+            unlinked = await locked.lock_unlinked_by_id(
+                conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
+            )
+            aside = [put_off(row, ANOTHERS, most=3) for row in rows if row.record_id in unlinked]
+            await queue.set_aside(conn, aside, **self._target.keys, now=now())
+        self.parked += sum(each.state == "parked" for each in aside)
 
     async def _read_anew(self, remote_ids: Sequence[str]) -> None:
         """Bring records in as a pull does: what we made, or what is in the way of it, gets its link."""
@@ -345,9 +382,7 @@ class Sender:
 
 
 def _key_of(item: Item) -> str:
-    if item.write is not None:
-        return item.write.key
-    return str(item.remote_id)
+    return str(item.remote_id) if item.write is None else item.write.key
 
 
 def _count(counts: RunCounts, item: Item, outcome: WriteOutcome) -> None:

@@ -12,6 +12,39 @@ from psycopg.rows import scalar_row
 from syncline.domain.records import RecordType
 from syncline.store.db import Conn
 
+AGREE_ON_ARCHIVE = sql.SQL("""
+update sync.links l set base = l.base || jsonb_build_object('archived_at', jsonb_build_array(c.archived_at))
+from {table} c
+where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
+  and l.remote_id = any(%(remote_ids)s::text[]) and l.is_primary and l.base -> 'archived_at' ->> 0 is null
+  and c.tenant_id = %(tenant_id)s and c.id = l.record_id and c.archived_at is not null
+""")
+
+
+async def agree_on_archive(
+    conn: Conn,
+    kind: RecordType,
+    remote_ids: Sequence[str],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+) -> None:
+    """Note that both sides archived what is gone there and was archived here before that was known.
+
+    Whoever brings it back there from now on is the only one who changed something.
+    """
+    await conn.execute(
+        AGREE_ON_ARCHIVE.format(table=sql.Identifier("crm", kind.table)),
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "remote_ids": list(remote_ids),
+        },
+    )
+
+
 # The base learns it too, so that a record that comes back is seen as a change of theirs.
 ARCHIVE = sql.SQL("""
 with before as (
@@ -56,6 +89,14 @@ async def archive_records(
     now: datetime,
 ) -> int:
     """Archive the living records that `remote_ids` are primary for; returns how many."""
+    await agree_on_archive(
+        conn,
+        kind,
+        remote_ids,
+        tenant_id=tenant_id,
+        connection_id=connection_id,
+        object_name=object_name,
+    )
     cursor = await conn.execute(
         ARCHIVE.format(table=sql.Identifier("crm", kind.table)),
         {

@@ -9,12 +9,14 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg.rows import class_row, scalar_row
-from psycopg.types.json import Jsonb
 
 from syncline.clock import new_id
 from syncline.errors import Unavailable
 from syncline.store.db import Conn
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,8 @@ insert into sync.properties as p (tenant_id, connection_id, object, name, label,
   definition, first_seen_at)
 select %(tenant_id)s, %(connection_id)s, %(object)s, s.name, s.label, s.type, s.read_only, s.calculated,
   s.definition, %(now)s
-from unnest(%(names)s::text[], %(labels)s::text[], %(types)s::text[], %(read_only)s::boolean[],
-            %(calculated)s::boolean[], %(definitions)s::jsonb[])
-  as s (name, label, type, read_only, calculated, definition)
+from jsonb_to_recordset(%(rows)s::jsonb) as s (name text, label text, type text, read_only boolean,
+  calculated boolean, definition jsonb)
 on conflict (tenant_id, connection_id, object, name) do update
   set label = excluded.label, type = excluded.type, read_only = excluded.read_only,
       calculated = excluded.calculated, definition = excluded.definition, removed_at = null,
@@ -59,17 +60,14 @@ async def put_properties(
     now: datetime,
 ) -> None:
     """Store an object's definitions as they are now; unchanged ones are not rewritten."""
+    # One document: the driver writes arrays of hundreds of texts many times slower.
     values = {
         "tenant_id": tenant_id,
         "connection_id": connection_id,
         "object": object_name,
         "now": now,
         "names": [row.name for row in rows],
-        "labels": [row.label for row in rows],
-        "types": [row.type for row in rows],
-        "read_only": [row.read_only for row in rows],
-        "calculated": [row.calculated for row in rows],
-        "definitions": [Jsonb(row.definition) for row in rows],
+        "rows": _encode(rows).decode(),
     }
     await conn.execute(PUT_PROPERTIES, values)
     await conn.execute(REMOVE_PROPERTIES, values)

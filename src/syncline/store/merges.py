@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from typing import Any
 from uuid import UUID
+
+import msgspec
+from psycopg import sql
 
 from syncline.domain.records import RecordType
 from syncline.errors import Unavailable
@@ -15,11 +19,15 @@ from syncline.store.db import Conn
 from syncline.store.keys import ConnectionKeys
 from syncline.store.payloads import Table
 
-LIST_LINKS = """
-select l.remote_id, l.record_id, l.is_primary from sync.links l
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+LIST_LINKS = sql.SQL("""
+select l.remote_id, l.record_id, l.is_primary, c.id is not null and c.archived_at is null as lives
+from sync.links l
+left join {table} c on c.tenant_id = %(tenant_id)s and c.id = l.record_id
 where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
   and l.remote_id = any(%(remote_ids)s::text[])
-"""
+""")
 
 # Old ids keep meaning the record, but are never written to again.
 DEMOTE = """
@@ -28,18 +36,33 @@ where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object
   and remote_id = any(%(remote_ids)s::text[])
 """
 
-# What was agreed with the heir is what was agreed with the survivor, and what was on its way to it may have
-# arrived there.
+# Which of the ids it was cannot be told where several are unknown; they mean the same by now.
+LINK_MADE = """
+insert into sync.links (tenant_id, connection_id, object, remote_id, record_type, record_id, base, sent,
+  linked_at)
+select %(tenant_id)s, %(connection_id)s, %(object)s, g.remote_id, %(record_type)s, %(record_id)s, '{}'::jsonb,
+  %(sent)s::jsonb, %(now)s
+from unnest(%(remote_ids)s::text[]) with ordinality as g (remote_id, position)
+where not exists (
+  select from sync.links l
+  where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s and l.object = %(object)s
+    and l.remote_id = g.remote_id)
+order by g.position limit 1
+returning remote_id
+"""
+
+# What was agreed with the heir is what was agreed with the survivor, and what was on its way to the one comes
+# back with the other.
 ADOPT = """
-insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base,
-  sent, linked_at)
+insert into sync.links as l (tenant_id, connection_id, object, remote_id, record_type, record_id, base, sent,
+  linked_at)
 select %(tenant_id)s, %(connection_id)s, %(object)s, %(survivor)s, %(record_type)s, %(record_id)s, heir.base,
   heir.sent, %(now)s
 from sync.links heir
 where heir.tenant_id = %(tenant_id)s and heir.connection_id = %(connection_id)s
   and heir.object = %(object)s and heir.remote_id = %(heir)s
 on conflict (tenant_id, connection_id, object, remote_id) do update
-  set record_id = excluded.record_id, is_primary = true
+  set record_id = excluded.record_id, is_primary = true, base = excluded.base, sent = excluded.sent
 """
 
 # Also ids that were never seen here: an account may have merged long before it was connected.
@@ -73,7 +96,8 @@ async def follow(
     """Make the merged remote records and their records one. Running it again changes nothing.
 
     The survivor may have a new id or one of the old ones. The record of the first merged id that has one
-    survives here; children of the others are re-pointed to it, each with a line in the change log.
+    survives here, a living one before an archived one; children of the others are re-pointed to it, each with
+    a line in the change log.
     """
     keys: ConnectionKeys = {"tenant_id": tenant_id, "connection_id": connection_id}
     gone = [remote_id for remote_id in merged_ids if remote_id != survivor_id]
@@ -85,16 +109,16 @@ async def follow(
         "survivor": survivor_id,
         "now": now,
     }
-    found = await (await conn.execute(LIST_LINKS, values | {"remote_ids": [survivor_id, *gone]})).fetchall()
+    own = sql.Identifier("crm", kind.table)
+    cursor = await conn.execute(LIST_LINKS.format(table=own), values | {"remote_ids": [survivor_id, *gone]})
+    found = await cursor.fetchall()
     links: dict[str, UUID] = {str(row[0]): row[1] for row in found}
-    if not any(remote_id in links for remote_id in gone):
+    if links.keys().isdisjoint(gone):
         return
     await merge_requests.settle_made(conn, gone, **keys, object_name=object_name, now=now)
-    # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
-    primary = {str(row[0]) for row in found if row[2]}
-    if survivor_id in links and survivor_id not in primary:
-        return  # Merged into yet another since this was read.
-    heir = min((survivor_id, *gone), key=lambda each: (each not in links, each not in primary))
+    heir = _choose_heir(survivor_id, gone, found)
+    if heir is None:
+        return
     into = links[heir]
     others = set(links.values()) - {into}
     await _require_unmerged(conn, kind, others | {into}, tenant_id=tenant_id)
@@ -115,6 +139,52 @@ async def _require_unmerged(conn: Conn, kind: RecordType, ids: AbstractSet[UUID]
     rows = await lock_rows(conn, kind, list(ids), tenant_id=tenant_id)
     if any(row.get("merged_into") is not None for row in rows.values()):
         raise Unavailable("A record was merged into another meanwhile; it is looked at again.")
+
+
+def _choose_heir(survivor_id: str, gone: Sequence[str], found: Sequence[tuple[Any, ...]]) -> str | None:
+    """Return the id whose record survives, of rows as LIST_LINKS gives them; None when none is to."""
+    linked = {str(row[0]) for row in found}
+    # In a chain of merges the latest survivor knows best what was agreed: it is the one that is primary.
+    primary = {str(row[0]) for row in found if row[2]}
+    if linked.isdisjoint(gone):
+        return None
+    if survivor_id in linked and survivor_id not in primary:
+        return None  # Merged into yet another since this was read.
+    # Nobody archived the one that lives here: it does not go with the other, whose archive may still wait.
+    living = {str(row[0]) for row in found if row[3]}
+    return min(
+        (survivor_id, *gone), key=lambda each: (each not in linked, each not in primary, each not in living)
+    )
+
+
+async def link_made(
+    conn: Conn,
+    record_id: UUID,
+    merged_ids: Sequence[str],
+    on_its_way: Mapping[str, Any],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    record_type: str,
+    now: datetime,
+) -> str | None:
+    """Link a record to the first of `merged_ids` that has no link, and return it; None when all have one."""
+    cursor = await conn.execute(
+        LINK_MADE,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "record_type": record_type,
+            "record_id": record_id,
+            "remote_ids": list(merged_ids),
+            "sent": _encode(on_its_way).decode(),
+            "now": now,
+        },
+    )
+    row = await cursor.fetchone()
+    return None if row is None else str(row[0])
 
 
 async def remember(

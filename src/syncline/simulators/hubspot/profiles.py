@@ -6,18 +6,36 @@ Sharing keeps 290,000 contacts of 60 properties in memory: a record holds only w
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
 
 from syncline.simulators import pools
 from syncline.simulators.hubspot.catalogue import SOURCES
 from syncline.simulators.hubspot.store import Properties
 from syncline.simulators.hubspot.values import DAY_MS, iso
 
+#: As `random.Random.getstate` gives it.
+_State = tuple[Any, ...]
 _ENGINES = ("google", "meta", "bing", "direct")
 
 
-def contact_profiles(rng: random.Random, anchor_ms: int, count: int) -> list[Properties]:
-    """Return `count` sets of about forty properties."""
-    return [_profile(rng, anchor_ms) for _ in range(count)]
+def contact_profiles(rng: random.Random, anchor_ms: int, count: int) -> Sequence[Properties]:
+    """Return `count` sets of about forty properties. Not to be changed: accounts share them."""
+    profiles, after = _made(rng.getstate(), anchor_ms, count)
+    rng.setstate(after)
+    return profiles
+
+
+@lru_cache(maxsize=8)
+def _made(state: _State, anchor_ms: int, count: int) -> tuple[tuple[Properties, ...], _State]:
+    """Make profiles from a state of the generator on; returns the state it is in afterwards, too.
+
+    Most small accounts are made of the same seed, and would spend more on this than on all their records.
+    """
+    rng = random.Random()
+    rng.setstate(state)
+    return tuple(_profile(rng, anchor_ms) for _ in range(count)), rng.getstate()
 
 
 def _profile(rng: random.Random, anchor_ms: int) -> Properties:
