@@ -53,19 +53,19 @@ on conflict (tenant_id, record_type, record_id, field, valid_from) do update
 where (h.value, h.source) is distinct from (excluded.value, excluded.source)
 """
 
-# Each value ends where the next one begins. By record and index: joined as a whole, a table that has just been
-# filled, and of which the planner knows nothing yet, would be compared with itself row by row.
+# Each value ends where the next one begins. Found again by its place: of a table that was just filled the
+# planner knows nothing, and would compare it with itself row by row, 166 s for 20,000 rows.
 CLOSE = """
-update crm.field_history h set valid_to = e.valid_to
-from unnest(%(record_ids)s::uuid[]) as r (record_id)
-cross join lateral (
-  select f.record_id, f.field, f.valid_from,
-         lead(f.valid_from) over (partition by f.field order by f.valid_from) as valid_to
+with spans as materialized (
+  select f.ctid as place, f.valid_to,
+         lead(f.valid_from) over (partition by f.record_id, f.field order by f.valid_from) as ends_at
   from crm.field_history f
-  where f.tenant_id = %(tenant_id)s and f.record_type = %(record_type)s and f.record_id = r.record_id
-  offset 0) e
-where h.tenant_id = %(tenant_id)s and h.record_type = %(record_type)s and h.record_id = e.record_id
-  and h.field = e.field and h.valid_from = e.valid_from and h.valid_to is distinct from e.valid_to
+  where f.tenant_id = %(tenant_id)s and f.record_type = %(record_type)s
+    and f.record_id = any(%(record_ids)s::uuid[])
+)
+update crm.field_history h set valid_to = s.ends_at
+from spans s
+where h.tenant_id = %(tenant_id)s and h.ctid = s.place and s.valid_to is distinct from s.ends_at
 """
 
 
