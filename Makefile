@@ -64,6 +64,10 @@ fix: $(READY_DEV) ## Mend what ruff can mend by itself
 bench: $(READY_DEV) ## Measure against the floor and against a plain script. ARGS="--contacts 2900 --no-write"
 	@$(PY) bench/run.py $(ARGS)
 
+.PHONY: bench-pipedrive
+bench-pipedrive: $(READY_DEV) ## Measure a load of Pipedrive. ARGS="--persons 2000 --no-write"
+	@$(PY) bench/pipedrive.py $(ARGS)
+
 .PHONY: bench-two-way
 bench-two-way: $(READY_DEV) ## Measure pushes and webhooks
 	@$(PY) bench/push.py

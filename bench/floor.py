@@ -13,9 +13,9 @@ from typing import Any
 import httpx2
 import msgspec
 import psycopg
-from psycopg import sql
 
-CHUNK = 2000
+from upsert import CHUNK, Row, Writing, create
+
 WALKERS = 8
 COLUMNS: dict[str, tuple[str, ...]] = {
     "contacts": ("email", "phone", "firstname", "lastname", "createdate", "lifecyclestage"),
@@ -38,39 +38,13 @@ decode = msgspec.json.Decoder(Answer).decode
 decode_properties = msgspec.json.Decoder(dict[str, str | None]).decode
 
 
-async def create(conn: psycopg.AsyncConnection[Any], name: str) -> None:
-    columns = sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(each)) for each in COLUMNS[name])
-    await conn.execute(
-        sql.SQL("create table if not exists {} (id text primary key, {}, properties jsonb)").format(
-            sql.Identifier(f"floor_{name}"), columns
-        )
+def make_row(name: str, record: Record) -> Row:
+    properties = decode_properties(record.properties)
+    return (
+        record.id,
+        *(properties.get(each) for each in COLUMNS[name]),
+        bytes(record.properties).decode(),
     )
-
-
-async def write(conn: psycopg.AsyncConnection[Any], name: str, records: list[Record]) -> None:
-    wanted = COLUMNS[name]
-    names = sql.SQL(", ").join(map(sql.Identifier, wanted))
-    updates = sql.SQL(", ").join(
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(each)) for each in wanted
-    )
-    async with conn.transaction():
-        await conn.execute(
-            sql.SQL("create temp table staging (id text, {}, properties text) on commit drop").format(
-                sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(each)) for each in wanted)
-            )
-        )
-        async with conn.cursor() as cursor, cursor.copy("copy staging from stdin") as copy:
-            for record in records:
-                properties = decode_properties(record.properties)
-                await copy.write_row(
-                    (record.id, *(properties.get(each) for each in wanted), bytes(record.properties).decode())
-                )
-        await conn.execute(
-            sql.SQL(
-                "insert into {} (id, {}, properties) select id, {}, properties::jsonb from staging"
-                " on conflict (id) do update set {}, properties = excluded.properties"
-            ).format(sql.Identifier(f"floor_{name}"), names, names, updates)
-        )
 
 
 async def load(
@@ -78,11 +52,10 @@ async def load(
 ) -> int:
     """Load one object: its ids are cut into equal ranges, each with a connection of its own in turn."""
     bounds = [first - 1 + (last - first + 1) * step // WALKERS for step in range(WALKERS + 1)]
-    queue: asyncio.Queue[list[Record] | None] = asyncio.Queue(4)
-    loaded = 0
+    writing = Writing(database, name, COLUMNS[name], 4)
 
     async def walk(after: int, until: int) -> None:
-        pending: list[Record] = []
+        pending: list[Row] = []
         while True:
             response = await client.get(
                 f"/crm/v3/objects/{name}",
@@ -90,35 +63,17 @@ async def load(
             )
             response.raise_for_status()
             answer = decode(response.content)
-            pending += [each for each in answer.results if after < int(each.id) <= until]
+            pending += [make_row(name, each) for each in answer.results if after < int(each.id) <= until]
             if len(pending) >= CHUNK:
-                await queue.put(pending)
+                await writing.put(pending)
                 pending = []
             if answer.paging is None or not answer.results or int(answer.results[-1].id) >= until:
-                await queue.put(pending)
+                await writing.put(pending)
                 return
             after = int(answer.results[-1].id)
 
-    async def writer() -> None:
-        nonlocal loaded
-        async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-            pending: list[Record] = []
-            while (part := await queue.get()) is not None:
-                pending += part
-                if len(pending) >= CHUNK:
-                    await write(conn, name, pending)
-                    loaded += len(pending)
-                    pending = []
-            if pending:
-                await write(conn, name, pending)
-                loaded += len(pending)
-
-    writing = [asyncio.create_task(writer()) for _ in range(2)]
     await asyncio.gather(*(walk(bounds[n], bounds[n + 1]) for n in range(WALKERS)))
-    for _ in writing:
-        await queue.put(None)
-    await asyncio.gather(*writing)
-    return loaded
+    return await writing.end()
 
 
 async def main() -> None:
@@ -129,7 +84,7 @@ async def main() -> None:
     ) as client:
         async with await psycopg.AsyncConnection.connect(job["database"], autocommit=True) as conn:
             for name in job["objects"]:
-                await create(conn, name)
+                await create(conn, name, COLUMNS[name])
         for name in job["objects"]:
             first, last = await find_ids(client, name)
             names = (await client.get(f"/crm/v3/properties/{name}")).json()

@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from run import Account, simulate
+from contest import Account, simulate
 from syncline.store import migrate
 from syncline.store.embedded import EmbeddedServer, stop_server
 from syncline.store.urls import DatabaseUrls

@@ -34,7 +34,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
-from run import Account, simulate
+from contest import Account, simulate
 from syncline.clock import now, to_ms
 from syncline.domain.sealing import Vault
 from syncline.engine.remotes import Credentials, seal_credentials
