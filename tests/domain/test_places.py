@@ -89,7 +89,7 @@ def test_a_status_that_they_tell_by_the_stage_is_written_as_the_only_such_stage(
 
 
 def test_of_two_stages_that_end_alike_none_is_guessed():
-    twice = Lookups({}, {**OURS.stages, ("sales", "won too"): StageFact("p", "s-2", True, True, 100)})
+    twice = Lookups(stages={**OURS.stages, ("sales", "won too"): StageFact("p", "s-2", True, True, 100)})
     record = {"pipeline": "sales", "stage": "late", "status": "won"}
     assert Writer(PLAIN, twice).write({"status": "won"}, record).properties == {
         "pipeline_id": "sales",

@@ -153,12 +153,18 @@ class Mapper:
         self._readers: list[tuple[str, str, Callable[[Any], Value]]] = [
             (each.field, each.property, self._reader(each)) for each in mapping.fields
         ]
+        self._owned = frozenset(each.field for each in mapping.fields if each.convert == "owner")
+        self._foreign = lookups.colleagues - set(lookups.owners.values())
         self._derive = _DERIVE.get(mapping.record_type)
         self._is_placed = mapping.record_type == "deal"
 
     @property
     def properties(self) -> tuple[str, ...]:
         return tuple(each.property for each in self._mapping.fields)
+
+    def is_foreign(self, name: str, value: Any) -> bool:
+        """Whether a value of ours is an owner whom only another connection's CRM knows: never to be sent."""
+        return value is not None and name in self._owned and str(value) in self._foreign
 
     def is_wanted(self, properties: Mapping[str, Any]) -> bool:
         """See `ObjectMap.is_wanted`."""

@@ -58,7 +58,7 @@ class Writer:
         self._settable = settable
         # Where several of theirs are one of ours, any will do, but always the same.
         self._owners = {ours: theirs for theirs, ours in sorted(lookups.owners.items(), reverse=True)}
-        self._colleagues = lookups.colleagues
+        self._colleagues = lookups.colleagues - set(lookups.owners.values())
         self._places = _Places(lookups, is_renamed=bool(mapping.stages))
         self._fields: dict[str, tuple[str, Callable[[Any], str]]] = {
             each.field: (each.property, self._converter(each)) for each in mapping.fields

@@ -314,15 +314,20 @@ class Chunk:
         queued = [
             {
                 "record_id": each.existing.record_id,
-                "fields": sorted(each.merged.push),
+                "fields": fields,
                 "in_hand": remote_id in self._always,
                 "is_back": _action(each.merged) == "restored" or remote_id in survivors,
             }
             for remote_id, each in self.agreed.items()
-            if each.merged.push and not each.is_at_rest
+            if (fields := self._list_sendable(each)) and not each.is_at_rest
         ]
         if queued:
             await merging.queue_own(conn, queued, **target.keys, record_type=kind.name, now=self._now)
+
+    def _list_sendable(self, agreed: Agreed) -> list[str]:
+        mapper = self._target.mapper
+        push = agreed.merged.push.items()
+        return sorted(name for name, value in push if mapper is None or not mapper.is_foreign(name, value))
 
 
 def _action(merged: Merged) -> str:

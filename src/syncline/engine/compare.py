@@ -80,7 +80,7 @@ def find_differences(
             None if change.known is None else _shown(change.known[0]),
         )
         for name, change in changes.items()
-        if (why := _explain(change, mapped, merged, mine, is_read=is_read)) is not None
+        if (why := _explain(target, change, mapped, merged, mine, is_read=is_read)) is not None
     ]
 
 
@@ -100,7 +100,7 @@ def _list_changes(
 
 
 def _explain(
-    change: Change, mapped: MappedRecord, merged: Merged, mine: Standing, *, is_read: bool
+    target: Target, change: Change, mapped: MappedRecord, merged: Merged, mine: Standing, *, is_read: bool
 ) -> tuple[State, Cause] | None:
     """Say what is behind a difference; None for one that is on its way, or that a person is asked about."""
     name = change.name
@@ -111,6 +111,8 @@ def _explain(
         return "open", "undisputed" if is_read else "unread"
     if name in merged.write:
         return "open", "unmerged" if is_read else "unread"
+    if target.mapper is not None and target.mapper.is_foreign(name, change.ours):
+        return "kept", "unwritable"
     if name in merged.push:
         return None if mine.is_queued else ("open", "unqueued")
     if name in mapped.problems or (change.state == "fill" and not is_blank(change.read)):

@@ -85,8 +85,8 @@ class Sender:
             return
         prepared, unreadable = prepare_page(page, self._mapper), list_unreadable(page)
         read = {record.remote_id: record for record in page.records}
-        unwanted = {each.remote_id for each in prepared if each.mapped is None}
-        at_rest = await self._find_at_rest(by_id, page)
+        # Archived on both sides, or not to be synced: what differs is sent if it comes back.
+        resting = await self._find_at_rest(by_id, page) | {i.remote_id for i in prepared if i.mapped is None}
         batch = Batch()
 
         async def intend() -> None:
@@ -98,8 +98,7 @@ class Sender:
                     conn, prepared, unreadable, RunCounts(), always=frozenset(by_id)
                 )
                 for remote_id, row in by_id.items():
-                    # On both sides, or not synced any more: what differs is sent if it comes back.
-                    if remote_id in at_rest or remote_id in unwanted:
+                    if remote_id in resting:
                         batch.done.append(row)
                     else:
                         self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))

@@ -156,11 +156,13 @@ from pull_records s where s.changes is not null
 on conflict (tenant_id, changed_at, id) do nothing
 """
 
-# The same rows the trigger would queue, see sync.enqueue_push: other connections that may be written to.
+# The same rows the trigger would queue, see sync.enqueue_push: other connections that may be written to. But
+# that nothing is queued for a CRM that does not know the owner, if no more than that is new.
 QUEUE_FOR_OTHERS = """
 insert into sync.queue as q (tenant_id, connection_id, record_type, record_id, fields, queued_at, not_before)
 select %(tenant_id)s, w.connection_id, %(record_type)s, s.record_id, s.changed, %(now)s, %(now)s
 from (select r.record_id, r.archived_at is not null as is_archived,
+             (r.changes::jsonb -> 'owner_id' ->> 1)::uuid as owner_id,
              array(select jsonb_object_keys(r.changes::jsonb) order by 1) as changed
       from pull_records r where r.changes is not null) s
 cross join sync.writing w
@@ -172,7 +174,11 @@ where w.tenant_id = %(tenant_id)s and w.record_type = %(record_type)s
            when l.object <> w.object then false
            when w.scope = 'archive' then 'archived_at' = any(s.changed)
            when s.is_archived then false
-           when w.scope = 'field' then w.field = '' or w.field = any(s.changed)
+           when w.scope = 'field' then (w.field = '' or w.field = any(s.changed))
+             and (not s.changed <@ array['created_at', 'owner_id'] or exists (
+               select from sync.links o
+               where o.tenant_id = %(tenant_id)s and o.connection_id = w.connection_id
+                 and o.record_type = 'owner' and o.record_id = s.owner_id))
            else false end
 group by w.connection_id, s.record_id, s.changed
 order by w.connection_id, s.record_id
