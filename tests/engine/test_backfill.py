@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from uuid import UUID
@@ -141,8 +142,14 @@ async def test_a_run_that_ends_before_its_first_page_has_begun_a_backfill_all_th
     world = world_of(contacts=120)
     async with mirror_of(world, db, settings, tenant_id) as mirror:
         # Given a process that died right after it had marked from where changes are followed
+        lists = Counter[str]()
+        Watch(world, lambda route: lists.update([route]))
+        await (await mirror.open()).connector.plan_walk("contacts")
+        probes = lists[LIST]
+
         def revoke(route: str) -> None:
-            if route == LIST:
+            lists.update([route])
+            if lists[LIST] > 2 * probes:
                 world.auth.revoke("pat-na1-simulated")
 
         Watch(world, revoke)

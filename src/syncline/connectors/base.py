@@ -59,6 +59,8 @@ class Walk:
     total: int | None = None
     #: `list` only: the CRM delivers the record whose id is the cursor, too.
     inclusive: bool = False
+    #: With fewer records a range of its own costs more, in pages that are read by two, than it saves time.
+    smallest_range: int = 300
 
 
 #: The walk that needs no probing: one cursor from end to end.

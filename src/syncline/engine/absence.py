@@ -55,10 +55,11 @@ class Absence:
         """How many ids may be asked for at once."""
         return self._connector.capabilities.read_batch
 
-    async def run(self, *, always_archived: bool = False) -> None:
+    async def run(self, *, always_archived: bool = False, listed: Iterable[str] | None = None) -> None:
         """Notice what went away or came back. Costs one call when nothing did.
 
         `always_archived` reads the archived records whatever the counts say, as after a first load.
+        `listed` is every living id, as read from end to end just now without a failure, where that is known.
         """
         target = self._target
         counts = await self._count()
@@ -76,7 +77,7 @@ class Absence:
         await self.read_archived()
         counts = await self._count()
         if not counts.agree and (counts.there is None or counts.here > counts.there or "short" in state):
-            await self._compare_ids()
+            await self._compare_ids(listed)
             counts = await self._count()
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             # Fewer here than there is mostly an index that is ahead of the list or a record of this very
@@ -116,9 +117,9 @@ class Absence:
                 return
             after = page.after
 
-    async def _compare_ids(self) -> None:
+    async def _compare_ids(self, listed: Iterable[str] | None = None) -> None:
         """Compare the ids of both sides, and read by id whatever only one of them has."""
-        suspects = await self.find_suspects()
+        suspects = await self.find_suspects(listed)
         ids = suspects.unlisted + suspects.strangers
         for start in range(0, len(ids), self.batch):
             await self.confirm(ids[start : start + self.batch])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import RemoteObject
+from syncline.connectors.base import RemoteObject, Walk
 from syncline.engine import history, walk
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
@@ -21,7 +23,6 @@ from syncline.engine.resolve import Resolver
 from syncline.engine.terms import set_terms
 from syncline.engine.write import Target
 from syncline.store import calls, cursors, definitions, payloads, planner, runs
-from syncline.store.db import Conn
 from syncline.store.keys import CursorKeys
 
 #: Readings that are no objects of a CRM, in the order in which they follow the objects.
@@ -40,6 +41,17 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _CLOCKS_APART = timedelta(minutes=5)
 _DEFINITIONS = "definitions"
 _DEFINITIONS_LAST_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How everything is going to be read."""
+
+    walk: Walk
+    #: From when on changes are followed afterwards, by the CRM's clock; None to leave it as it is.
+    begin_ms: int | None
+    #: Whether an earlier run has begun with it.
+    resumed: bool
 
 
 class Reading(Protocol):
@@ -67,31 +79,29 @@ class Records:
 
     async def read(self, target: Target, remote: Remote, *, full: bool) -> None:
         began_at = now()
-        properties, refreshed = await self._refresh(target, remote, full=full)
+        watermark = await self._choose_mode(target, full=full)
+        async with asyncio.TaskGroup() as group:
+            # None of these needs another's answer, and together they take as long as one.
+            refreshing = group.create_task(self._refresh(target, remote, full=full))
+            planning = group.create_task(_plan(target, remote)) if watermark is None else None
+        properties, refreshed = refreshing.result()
         remote = await find_names(target.db, remote, target.object_name)
         mapping = remote.mapping.get(target.object_name)
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             lookups = await set_terms(conn, target, remote)
-            watermark = await find_watermark(conn, target)
-            backfill = watermark is None or await self._wants_backfill(conn, target, full=full)
-            await runs.set_mode(
-                conn,
-                target.run_id,
-                tenant_id=target.tenant_id,
-                mode="backfill" if backfill else "incremental",
-            )
         await catch_up(target, remote)
-        if backfill:
-            remote.calls.lane = "backfill"
         absence = Absence(target, remote.connector, properties)
         resumed = True
-        if backfill or watermark is None:
-            resumed = await self._backfill(target, remote, properties)
+        if planning is not None:
+            remote.calls.lane = "backfill"
+            plan = planning.result()
+            listed = await self._backfill(target, remote, properties, plan)
+            resumed = plan.resumed
             await target.refresh_statistics()
-            await absence.run(always_archived=True)
+            await absence.run(always_archived=True, listed=listed)
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 await walk.end(conn, target)
-        else:
+        elif watermark is not None:
             follower = Follower(target, remote.connector, properties)
             await follower.run(watermark)
             await target.refresh_statistics()
@@ -111,33 +121,56 @@ class Records:
         fresh = state is not None and to_ms(now()) - int(state["read_ms"]) < _DEFINITIONS_LAST_MS
         if fresh and not full:
             return names, False
-        names = await refresh_properties(target.db, remote.connector, self.remote_object, **target.keys)
-        await refresh_pipelines(target.db, remote.connector, self.remote_object, **target.keys)
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(
+                refresh_properties(target.db, remote.connector, self.remote_object, **target.keys)
+            )
+            await refresh_pipelines(target.db, remote.connector, self.remote_object, **target.keys)
+        names = reading.result()
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
             await cursors.put(conn, {"read_ms": to_ms(now())}, **target.cursor_keys(_DEFINITIONS), now=now())
         return names, True
 
-    async def _wants_backfill(self, conn: Conn, target: Target, *, full: bool) -> bool:
-        return full or not self.remote_object.incremental or await walk.is_unfinished(conn, target)
+    async def _choose_mode(self, target: Target, *, full: bool) -> int | None:
+        """Return from where changes are to be followed; None where everything is to be read."""
+        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+            watermark = await find_watermark(conn, target)
+            if full or not self.remote_object.incremental or await walk.is_unfinished(conn, target):
+                watermark = None
+            mode = "backfill" if watermark is None else "incremental"
+            await runs.set_mode(conn, target.run_id, tenant_id=target.tenant_id, mode=mode)
+        return watermark
 
-    async def _backfill(self, target: Target, remote: Remote, properties: list[str]) -> bool:
-        """Read everything; returns whether an earlier run had begun with it."""
+    async def _backfill(
+        self, target: Target, remote: Remote, properties: list[str], plan: _Plan
+    ) -> set[str] | None:
+        """Read everything; returns every living id where they are few."""
         # Changes are followed from before the first page on, by the CRM's clock: what is edited behind
         # the walk's back is read again afterwards. A walk that is resumed keeps its first mark.
-        async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            resumed = await walk.is_unfinished(conn, target)
-        if not resumed and self.remote_object.incremental:
-            account = await remote.connector.check()
-            crm_now_ms = to_ms(now()) + int(account.clock_skew_seconds * 1000) - 1000
+        if plan.begin_ms is not None:
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-                await begin_following(conn, target, crm_now_ms)
+                await begin_following(conn, target, plan.begin_ms)
                 await walk.begin(conn, target)
-        await walk.Backfill(target, remote.connector, properties).run()
-        return resumed
+        walking = walk.Backfill(target, remote.connector, properties, plan=plan.walk)
+        await walking.run()
+        return walking.listed
 
     async def _associate(self, target: Target, remote: Remote, touched: Sequence[str]) -> None:
         if touched and len(touched) <= _ASSOCIATE_AT_MOST:
             await Associator(target, remote.connector, remote.record_types).read_of(touched)
+
+
+async def _plan(target: Target, remote: Remote) -> _Plan:
+    """Find out how everything can be read, and from when on changes are to be followed."""
+    async with target.db.transaction(tenant_id=target.tenant_id) as conn:
+        resumed = await walk.is_unfinished(conn, target)
+    async with asyncio.TaskGroup() as group:
+        planning = group.create_task(remote.connector.plan_walk(target.object_name))
+        begin_ms: int | None = None
+        if not resumed and target.remote_object.incremental:
+            skew_seconds = await remote.skew.find(remote.connector)
+            begin_ms = to_ms(now()) + int(skew_seconds * 1000) - 1000
+    return _Plan(planning.result(), begin_ms, resumed)
 
 
 async def _join_calls(target: Target, reading: str, began_at: datetime, *, all_read: bool = False) -> None:

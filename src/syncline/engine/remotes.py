@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -35,6 +37,8 @@ from syncline.store.keys import ConnectionKeys
 
 #: In a connection's settings: the objects it reads, where a person chose some; separated by commas.
 OBJECTS_SETTING = "objects"
+#: Clocks drift by less than a second a day; ours may be set right at any time, by seconds.
+_SKEW_LASTS_SECONDS = 120.0
 
 
 class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -88,6 +92,26 @@ def plain_settings(connection: Connection) -> dict[str, str]:
     return {name: str(value) for name, value in connection.settings.items()}
 
 
+class Skew:
+    """How far a CRM's clock is from ours, asked for once for all runs that begin together."""
+
+    def __init__(self) -> None:
+        self._asking = asyncio.Lock()
+        self._seconds = 0.0
+        self._asked_at = float("-inf")
+
+    async def find(self, connector: Connector) -> float:
+        """Return the CRM's clock minus ours, in seconds, as it was some minutes ago at most.
+
+        Raises what `Connector.check` raises.
+        """
+        async with self._asking:
+            if time.monotonic() - self._asked_at > _SKEW_LASTS_SECONDS:
+                self._seconds = (await connector.check()).clock_skew_seconds
+                self._asked_at = time.monotonic()
+            return self._seconds
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """One connection for the length of one run."""
@@ -100,6 +124,8 @@ class Remote:
     #: What the connection's own document says, or the platform's default.
     mapping: Mapping[str, ObjectMap]
     policy: Policy
+    #: How the CRM's clock goes; one for all runs of the connection in this process.
+    skew: Skew
 
     @property
     def tenant_id(self) -> UUID:
@@ -153,6 +179,7 @@ class Remotes:
         self._governors = Governors(db)
         self._https: dict[tuple[UUID, str], Transport] = {}
         self._tokens: dict[tuple[UUID, bytes], TokenSource] = {}
+        self._skews: dict[UUID, Skew] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -194,7 +221,8 @@ class Remotes:
             give_up_after_seconds=give_up_after_seconds,
         )
         connector = platform.make(calls.send, plain_settings(connection))
-        return Remote(connection, platform, connector, calls, mapping.objects, mapping.policy)
+        skew = self._skews.setdefault(connection.id, Skew())
+        return Remote(connection, platform, connector, calls, mapping.objects, mapping.policy, skew)
 
     def _governor(self, platform: Platform, connection: Connection) -> Governor:
         return self._governors.of_account(

@@ -28,9 +28,8 @@ WALKERS = 8
 #: Pages a writer lets wait before the walkers pause: two chunks and a half of 20 pages of 100. Where a quota
 #: makes everybody wait now and then, this is what can be read meanwhile.
 _WAITING_PAGES = 50
-#: A walk begins with ranges of no fewer expected records than this.
-_SMALLEST_RANGE = 300
-#: A range with fewer expected records left is not worth the page that a split reads twice, in part.
+#: A range with fewer expected records left is not worth the page that a split reads twice, in part; nor is
+#: one that would give halves smaller than `Walk.smallest_range`.
 _SMALLEST_SPLIT = 1000
 _WORTH_STATISTICS = 4000
 #: Above every id: the last range is open, since records are created while the walk goes on.
@@ -88,7 +87,8 @@ class _Batch:
 class Backfill:
     """One walk over one object; it begins where the last one of its `kind` was cut off.
 
-    Walks of several kinds may go on beside each other. `write` takes the place of `Target.commit`.
+    Walks of several kinds may go on beside each other. `write` takes the place of `Target.commit`. `plan` is
+    what `plan_walk` found just now, where it was asked already.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class Backfill:
         *,
         kind: str = KIND,
         write: WriteChunk | None = None,
+        plan: Walk | None = None,
     ) -> None:
         self._target = target
         self._connector = connector
@@ -106,7 +107,8 @@ class Backfill:
         self._kind = kind
         self._write_chunk: WriteChunk = write or target.commit
         self._ranges: list[IdRange] = []
-        self._walk = Walk("serial")
+        self._plan = plan
+        self._walk = plan or Walk("serial")
         #: True when an earlier run has read a part of it, nobody knows how much.
         self._is_resumed = False
         #: True once the planner has been told of the first thousands of records.
@@ -115,11 +117,18 @@ class Backfill:
         self._is_cut = False
         self._queues: list[asyncio.Queue[_Delivery | None]] = []
         self._splitting = asyncio.Lock()
+        #: Ids of living records, of objects that are read from end to end each time, and so are few.
+        self._listed: set[str] | None = None if target.remote_object.incremental else set()
 
     @property
     def is_resumed(self) -> bool:
         """True when an earlier run has read a part of it; known once it runs."""
         return self._is_resumed
+
+    @property
+    def listed(self) -> set[str] | None:
+        """Every living id that the walk came by; None where it began before this run, or they are many."""
+        return None if self._is_resumed else self._listed
 
     async def run(self) -> None:
         """Read everything. Raises what the connector raises; what was committed stays."""
@@ -141,7 +150,7 @@ class Backfill:
             parts = await cursors.list_parts(conn, **self._target.cursor_keys(self._kind))
         resumable = {part.part: part.state for part in parts}
         kind = str(resumable.get(0, {}).get("kind", ""))
-        self._walk = await self._connector.plan_walk(target.object_name)
+        self._walk = self._plan or await self._connector.plan_walk(target.object_name)
         target.expected = self._walk.total
         if resumable and kind == self._walk.kind:
             self._is_resumed = True
@@ -219,7 +228,7 @@ class Backfill:
         if not left:
             return None
         expected, largest = max(left, key=lambda pair: pair[0])
-        if expected < _SMALLEST_SPLIT:
+        if expected < _smallest_split(self._walk):
             return None
         return await self._split_at(largest, self._middle_of(largest, expected))
 
@@ -279,6 +288,9 @@ class Backfill:
         await self._queues[mine.part % self._target.writers].put(delivery)
 
     def _deliver(self, mine: IdRange, page: Page) -> _Delivery:
+        if self._listed is not None:
+            self._listed.update(each.remote_id for each in page.records if each.archived_ms is None)
+            self._listed.update(remote_id for remote_id, _, _ in page.unreadable if remote_id)
         records = prepare_page(page, self._target.mapper)
         mine.seen += len(records)
         after = page.after
@@ -343,7 +355,7 @@ def _first_ranges(walk: Walk) -> list[IdRange]:
     if walk.kind == "serial":
         return [IdRange(0, "", OPEN_END)]
     first, last = walk.first - 1, walk.last
-    count = max(1, min(WALKERS, (walk.total or 0) // _SMALLEST_RANGE))
+    count = max(1, min(WALKERS, (walk.total or 0) // walk.smallest_range))
     if _is_worth_cutting(walk):
         count = 1
     bounds = [first + (last - first) * step // count for step in range(count + 1)]
@@ -355,4 +367,8 @@ def _first_ranges(walk: Walk) -> list[IdRange]:
 
 
 def _is_worth_cutting(walk: Walk) -> bool:
-    return walk.kind != "serial" and (walk.total or 0) >= WALKERS * _SMALLEST_SPLIT
+    return walk.kind != "serial" and (walk.total or 0) >= WALKERS * _smallest_split(walk)
+
+
+def _smallest_split(walk: Walk) -> int:
+    return max(_SMALLEST_SPLIT, 2 * walk.smallest_range)

@@ -5,6 +5,7 @@ The definitions do not say which of Pipedrive's own fields can be set, so the ta
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -164,6 +165,8 @@ async def list_fields(api: Api, object_name: str) -> Fields:
     told = [
         _field(object_name, definition, own.get(str(definition.get("field_code"))))
         async for definition in _pages(api, path, 10)
+        # What lists tell only to those who ask for it by name is never read.
+        if definition.get("is_optional_response_field") is not True
     ]
     found = own | {each.name: each for each in told if each.name}
     return Fields(list(found.values()))
@@ -205,9 +208,9 @@ async def describe(api: Api, object_name: str) -> list[PropertyDefinition]:
 
 async def list_pipelines(api: Api) -> list[Pipeline]:
     """Read the pipelines with their stages: 5 tokens each."""
-    pipelines = [each async for each in _pages(api, _PIPELINES, 5)]
+    pipelines, rows = await asyncio.gather(_list(api, _PIPELINES, 5), _list(api, _STAGES, 5))
     stages: dict[str, list[Stage]] = {}
-    async for each in _pages(api, _STAGES, 5):
+    for each in rows:
         if each.get("is_deleted") is not True:
             stages.setdefault(str(each.get("pipeline_id")), []).append(_stage(each))
     return [
@@ -230,6 +233,10 @@ def classify(kind: str, definition: Mapping[str, Any]) -> tuple[PropertyKind, tu
         return "choice", ("call", "email", "meeting")
     choices = tuple(_options(definition).values()) if kind == "enum" else ()
     return _NEUTRAL.get(kind, "other"), choices
+
+
+async def _list(api: Api, path: str, cost: int) -> list[dict[str, Any]]:
+    return [each async for each in _pages(api, path, cost)]
 
 
 async def _pages(api: Api, path: str, cost: int) -> AsyncIterator[dict[str, Any]]:

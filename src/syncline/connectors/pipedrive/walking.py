@@ -23,7 +23,9 @@ from syncline.errors import CallerMistake, Unavailable
 
 #: Newest records that are looked at, to guess how many there are.
 _SAMPLE = 100
-#: With fewer records one cursor is as good: the ends of ranges would cost more pages than they save time.
+#: Records that a range is to have at least: ten pages, of which its end wastes half a one.
+_SMALLEST_RANGE = 10 * PAGE
+#: With fewer records one cursor is as good.
 _WORTH_RANGES = 8_000
 
 _encode = msgspec.json.Encoder().encode
@@ -51,7 +53,7 @@ async def plan_walk(api: Api, object_name: str) -> Walk:
         return Walk("serial", 1, last, None)
     if list_ids(near.data)[:1] != [last]:
         return Walk("serial", 1, last, None)
-    return Walk("list", 1, last, total)
+    return Walk("list", 1, last, total, smallest_range=_SMALLEST_RANGE)
 
 
 def find_bounds(walk: Walk, parts: int) -> Iterator[int]:
