@@ -10,7 +10,25 @@ from pathlib import Path
 
 from sources import PACKAGE, modules, name_of, pyproject, repository_texts, strings, tree_of
 
-PLATFORM = re.compile(r"hubspot|pipedrive", re.IGNORECASE)
+from syncline.connectors.registry import PLATFORMS
+
+#: A platform that is called like the database Syncline stands on: the word may be anywhere, as a platform's
+#: name nowhere.
+DATABASE = "postgres"
+PLATFORM = re.compile("|".join(sorted(set(PLATFORMS) - {DATABASE})), re.IGNORECASE)
+#: Where that word in quotes is the embedded server's program, folder or first database.
+OF_THE_SERVER = {
+    "actions/bundle.py",
+    "actions/setup.py",
+    "store/accounts.py",
+    "store/backup.py",
+    "store/binaries.py",
+    "store/home.py",
+    "store/launcher.py",
+    "store/supervisor.py",
+}
+#: What only the platform is called by.
+DATABASE_CRM = re.compile(rf"connectors[./]{DATABASE}|raw\.{DATABASE}|simulators[./]{DATABASE}")
 #: Where nothing of a particular CRM may be known, not even in a comment.
 NEUTRAL_FOLDERS = ("domain", "engine", "actions", "api", "cli")
 #: A CRM kept in a database is spoken to in SQL, as others are by HTTP; its simulator makes the tables. None
@@ -57,6 +75,33 @@ def test_no_crm_is_named_outside_its_connector_and_simulator() -> None:
         for path in _neutral_files()
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if PLATFORM.search(line)
+    ]
+    assert found == []
+
+
+def test_a_crm_in_a_database_is_not_named_either() -> None:
+    found: list[str] = []
+    for path in _neutral_files():
+        name = name_of(path)
+        found += [
+            f"{name}:{number} {line.strip()}"
+            for number, line in enumerate(path.read_text().splitlines(), 1)
+            if DATABASE_CRM.search(line)
+        ]
+        if name not in OF_THE_SERVER:
+            found += [f"{name}:{line}" for line, text in strings(path) if text.strip() == DATABASE]
+    assert found == []
+
+
+def test_the_words_of_our_own_server_are_no_platform() -> None:
+    """Where the word may stand in quotes it is compared with nothing that a platform could be."""
+    found = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in _neutral_files()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Compare | ast.keyword | ast.Subscript | ast.Dict)
+        and "platform" in ast.unparse(node).lower()
+        and any(isinstance(each, ast.Constant) and each.value in PLATFORMS for each in ast.walk(node))
     ]
     assert found == []
 

@@ -262,7 +262,8 @@ class Connector(Protocol):
     ) -> AsyncIterator[Page]:
         """Yield records modified from `since_ms` on, up to and including `until_ms` (CRM's clock).
 
-        Oldest first, each at least once. A last page may be empty and still move `complete_to_ms`.
+        Oldest first, or in windows of time that come oldest first; each at least once. A last page may be
+        empty and still move `complete_to_ms`.
 
         Survives any number of changes in the window and any number with one modified time.
         """

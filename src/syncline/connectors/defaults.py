@@ -190,6 +190,18 @@ class Plain(ABC):
         return Invalid(f"{object_name} of {self._label} cannot {what}.")
 
 
+def fill_empty(page: Page, properties: Sequence[str]) -> Page:
+    """Return a page whose records have all properties that were asked for, None where the CRM left them out.
+
+    For a CRM that leaves out what is empty; else a value that was emptied there would stay here.
+    """
+    if not properties:
+        return page
+    empty: dict[str, Any] = dict.fromkeys(properties)
+    records = [msgspec.structs.replace(each, properties=empty | each.properties) for each in page.records]
+    return msgspec.structs.replace(page, records=records)
+
+
 def reference_of(record: RemoteRecord, path: Sequence[str]) -> str | None:
     """Return the id of the other record at a place in the payload; None where it is empty."""
     value: Any = msgspec.json.decode(record.payload)

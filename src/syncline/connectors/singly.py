@@ -1,4 +1,4 @@
-"""Writing to a CRM without batches: one call a record, an outcome for each, and when to stop. Knows no CRM."""
+"""Writing to a CRM without batches: one call a record, an outcome each, and when to stop. Knows no CRM."""
 
 from __future__ import annotations
 

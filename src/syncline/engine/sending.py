@@ -114,8 +114,7 @@ class Sender:
     async def _find_at_rest(self, by_id: Mapping[str, Waiting], page: Page) -> set[str]:
         """Return the ids of what the CRM no longer has and is archived here, and agree on that.
 
-        Somebody may take it out of the bin before it is read again: then that is the change, and our archive,
-        done already, is none. What came but cannot be read is there.
+        Taken out of the bin before it is read again, it has changed there. What came unreadable is there.
         """
         there = {each.remote_id for each in page.records} | {each[0] for each in page.unreadable}
         absent = {} if "" in there else {row.record_id: i for i, row in by_id.items() if i not in there}

@@ -14,6 +14,7 @@ from syncline.connectors.base import (
     RemoteObject,
     Walk,
 )
+from syncline.connectors.defaults import Plain
 from syncline.connectors.hubspot import (
     account,
     associations,
@@ -31,7 +32,6 @@ from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, fin
 from syncline.connectors.hubspot.properties import missing_external_id
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Send
-from syncline.connectors.webhooks import WebhookEvent
 from syncline.connectors.writes import (
     PropertyPlan,
     PropertySet,
@@ -45,7 +45,7 @@ from syncline.errors import Invalid, NotFound, SettingInvalid
 _SUBSCRIBED_BY_HAND = "HubSpot's webhooks are set up in the app that they belong to, in HubSpot itself."
 
 
-class HubSpot:
+class HubSpot(Plain):
     """One connection's HubSpot account. See `base.Connector` for what each method promises."""
 
     capabilities = CAPABILITIES
@@ -187,10 +187,6 @@ class HubSpot:
     async def remove_webhooks(self, address: str) -> int:
         del address
         raise Invalid(_SUBSCRIBED_BY_HAND)
-
-    async def listen(self) -> AsyncIterator[Sequence[WebhookEvent]]:
-        raise Invalid("HubSpot is not listened to: it calls a webhook.")
-        yield ()
 
     def external_id_property(self, object_name: str) -> WantedProperty | None:
         return None if object_name == reading.OWNERS else properties.EXTERNAL_ID_PROPERTY

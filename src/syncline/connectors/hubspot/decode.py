@@ -7,7 +7,6 @@ record, so that one bad record costs nothing but itself. Both ways give the same
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -17,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from syncline.connectors.hubspot.objects import EXTERNAL_ID
 from syncline.connectors.records import RemoteRecord
+from syncline.connectors.text import decode_as_is, make_storable
 from syncline.errors import RecordUnreadable, Unavailable
 
 #: (remote id or "", reason, original text), as in `base.Page.unreadable`.
@@ -28,8 +28,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 #: The end of the year 9999, where Python's and HubSpot's calendars end.
 _LATEST_MS = 253_402_300_799_999
-#: What Postgres cannot store in text or jsonb. A surrogate that json.loads leaves is a lone one.
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 #: Ids are numbers of up to 19 digits; what is longer is none, and no key of a table.
 _LONGEST_ID = 64
 _NO_JSON = "HubSpot sent an answer that cannot be read as JSON of the expected form."
@@ -166,7 +164,7 @@ def read_as(kind: type[T], body: bytes) -> T:
                 raise
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 pass  # A lone surrogate, perhaps.
-        return msgspec.convert(_storable(_load(body)), kind)
+        return msgspec.convert(make_storable(_load(body)), kind)
     except msgspec.MsgspecError as error:
         raise Unavailable(_NO_JSON) from error
 
@@ -246,16 +244,16 @@ def _read_each(body: bytes, convert: Callable[[dict[str, Any]], RemoteRecord | U
 
 
 def _load(body: bytes) -> Any:
-    """Parse leniently: bytes that are no UTF-8 become lone surrogates, NaN and Infinity become text."""
+    """Parse leniently: see `text.decode_as_is`."""
     try:
-        return json.loads(body.decode("utf-8", "surrogateescape"), parse_constant=str)
+        return decode_as_is(body)
     except (ValueError, RecursionError) as error:
         raise Unavailable(_NO_JSON) from error
 
 
 def _convert_carefully(original: dict[str, Any]) -> RemoteRecord | Unreadable:
     received = {name: original[name] for name in _Record.__struct_fields__ if name in original}
-    kept = cast("dict[str, Any]", _storable(received))
+    kept = cast("dict[str, Any]", make_storable(received))
     defect = None if kept == received else ("holds text that cannot be stored", json.dumps(original))
     remote_id = _id_of(kept)
     try:
@@ -276,7 +274,7 @@ def _convert_carefully(original: dict[str, Any]) -> RemoteRecord | Unreadable:
 
 def _convert_owner(original: dict[str, Any]) -> RemoteRecord | Unreadable:
     received = {name: value for name, value in original.items() if name != "url"}
-    kept = cast("dict[str, Any]", _storable(received))
+    kept = cast("dict[str, Any]", make_storable(received))
     defect = None if kept == received else ("holds text that cannot be stored", json.dumps(original))
     remote_id = _id_of(kept)
     if not remote_id:
@@ -299,15 +297,3 @@ def _id_of(record: dict[str, Any]) -> str:
     if isinstance(value, int):
         return str(value) if abs(value) < 10**_LONGEST_ID else ""
     return value if len(value) <= _LONGEST_ID else ""
-
-
-def _storable(value: Any) -> Any:
-    """Return a copy with every character that Postgres cannot store replaced, in keys and values."""
-    if isinstance(value, str):
-        return _UNSTORABLE.sub("\ufffd", value)
-    if isinstance(value, list):
-        return [_storable(each) for each in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {_UNSTORABLE.sub("\ufffd", key): _storable(each) for key, each in items}
-    return value

@@ -136,7 +136,7 @@ def modified_property(name: str) -> str:
 
 
 def complete_new(name: str, properties: dict[str, str]) -> dict[str, str]:
-    """Add what HubSpot wants of a new record and what the rest tells: the time of a meeting is its beginning."""
+    """Add what HubSpot wants of a new record and the rest tells: the time of a meeting is its beginning."""
     begins = properties.get("hs_meeting_start_time")
     return {"hs_timestamp": begins, **properties} if name in ("meetings", "0-47") and begins else properties
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from syncline.connectors.pipedrive.failures import Failure, refuse
-from syncline.connectors.pipedrive.text import decode_storable
+from syncline.connectors.text import decode_storable
 from syncline.connectors.transport import Request, Response, Send
 from syncline.errors import Unavailable
 

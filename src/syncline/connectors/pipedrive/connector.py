@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from syncline.connectors.base import (
     SERIAL,
@@ -14,6 +14,7 @@ from syncline.connectors.base import (
     RemoteObject,
     Walk,
 )
+from syncline.connectors.defaults import Plain, fill_empty
 from syncline.connectors.pipedrive import (
     account,
     fields,
@@ -37,10 +38,8 @@ from syncline.connectors.pipedrive.objects import (
 )
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Send
-from syncline.connectors.webhooks import WebhookEvent
 from syncline.connectors.writes import (
     PropertyPlan,
-    PropertySet,
     RemoteLink,
     RemoteWrite,
     WantedProperty,
@@ -49,14 +48,14 @@ from syncline.connectors.writes import (
 from syncline.errors import Invalid
 
 
-class Pipedrive:
+class Pipedrive(Plain):
     """One connection's Pipedrive account. See `base.Connector` for what each method promises.
 
-    Lists always tell whole records, so that the properties asked for make no difference.
+    Lists always tell whole records: the properties asked for say only what shall be there though it is empty.
+    Nothing is counted there, and a record's past costs 20 tokens, more than any budget has for all.
     """
 
     capabilities = CAPABILITIES
-    property_sets: Mapping[str, PropertySet] = {}
 
     def __init__(self, send: Send) -> None:
         self._api = Api(send)
@@ -86,8 +85,8 @@ class Pipedrive:
     async def walk_page(
         self, object_name: str, properties: Sequence[str], walk: Walk, after: str, until: str
     ) -> Page:
-        del properties
-        return await walking.walk_page(self._api, object_name, walk, after, until)
+        page = await walking.walk_page(self._api, object_name, walk, after, until)
+        return fill_empty(page, properties)
 
     async def list_ids(
         self, object_name: str, after: str, until: str, walk: Walk = SERIAL
@@ -95,35 +94,20 @@ class Pipedrive:
         return await walking.walk_ids(self._api, object_name, walk, after, until)
 
     async def archived_page(self, object_name: str, properties: Sequence[str], after: str) -> Page:
-        del properties
         get_object(object_name)
-        return await reading.archived_page(self._api, object_name, after)
+        return fill_empty(await reading.archived_page(self._api, object_name, after), properties)
 
     async def changed_pages(
         self, object_name: str, properties: Sequence[str], since_ms: int, until_ms: int | None
     ) -> AsyncIterator[Page]:
-        del properties
         if not get_object(object_name).incremental:
             raise Invalid(f"{object_name} cannot be asked for by modified time; list them.")
         async for page in reading.changed_pages(self._api, object_name, since_ms, until_ms):
-            yield page
-
-    async def count(self, object_name: str) -> int | None:
-        """Return None: Pipedrive counts nowhere."""
-        get_object(object_name)
+            yield fill_empty(page, properties)
 
     async def read_many(self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]) -> Page:
-        del properties
         _check_count(len(remote_ids), IDS)
-        return await reading.read_many(self._api, object_name, remote_ids)
-
-    async def read_history(
-        self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, str | None, str]]]]:
-        """Return nothing: a record's past costs 20 tokens each, more than any budget has for all of them."""
-        del remote_ids, properties
-        get_object(object_name)
-        return {}
+        return fill_empty(await reading.read_many(self._api, object_name, remote_ids), properties)
 
     async def read_associations(
         self, from_object: str, to_object: str, remote_ids: Sequence[str]
@@ -170,9 +154,6 @@ class Pipedrive:
 
     async def remove_webhooks(self, address: str) -> int:
         return await subscriptions.remove_webhooks(self._api, address)
-
-    def listen(self) -> AsyncIterator[Sequence[WebhookEvent]]:
-        raise Invalid("Pipedrive cannot be listened to; it sends webhooks.")
 
     def external_id_property(self, object_name: str) -> WantedProperty | None:
         return properties.external_id_property(object_name)

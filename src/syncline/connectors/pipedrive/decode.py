@@ -28,8 +28,8 @@ from syncline.connectors.pipedrive.objects import (
     TASKS,
     USERS,
 )
-from syncline.connectors.pipedrive.text import decode_as_is, make_storable
 from syncline.connectors.records import RemoteRecord
+from syncline.connectors.text import decode_as_is, make_storable
 from syncline.errors import RecordUnreadable, Unavailable
 
 #: (remote id or "", reason, original text), as in `base.Page.unreadable`.

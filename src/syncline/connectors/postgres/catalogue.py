@@ -114,7 +114,7 @@ class Tables:
         self._known: dict[Place, tuple[Table, float]] = {}
 
     async def get(self, conn: Conn, place: Place, *, fresh: bool = False) -> Table:
-        """Return a table. Raises `NotFound`, `SettingInvalid` and `ScopeMissing` for one that cannot be walked."""
+        """Return a table. Raises `NotFound`; `SettingInvalid`, `ScopeMissing` for one that is of no use."""
         known = self._known.get(place)
         if known is not None and not fresh and time.monotonic() - known[1] < _KEEP_SECONDS:
             return known[0]
@@ -215,8 +215,8 @@ def _find_key(place: Place, columns: Sequence[Column], *, is_view: bool) -> Colu
         )
     if keys[0].base not in _KEY_TYPES:
         raise SettingInvalid(
-            f"The key of {place.schema}.{place.table}, {keys[0].name}, is of the type {keys[0].type}. It must "
-            "be a uuid, a whole number or a text."
+            f"The key of {place.schema}.{place.table}, {keys[0].name}, is of the type {keys[0].type}. It "
+            "must be a uuid, a whole number or a text."
         )
     return keys[0]
 

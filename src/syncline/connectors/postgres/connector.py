@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from syncline.connectors.base import (
     RemoteObject,
     Walk,
 )
+from syncline.connectors.defaults import Plain
 from syncline.connectors.postgres import describing, sending
 from syncline.connectors.postgres.catalogue import INTEGERS, Table
 from syncline.connectors.postgres.decode import page_of, read_answer
@@ -58,7 +59,6 @@ from syncline.connectors.transport import Request, Send
 from syncline.connectors.webhooks import WebhookEvent
 from syncline.connectors.writes import (
     PropertyPlan,
-    PropertySet,
     RemoteLink,
     RemoteWrite,
     WantedProperty,
@@ -75,11 +75,13 @@ _TYPE = "references"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,40}")
 
 
-class Postgres:
-    """One connection's tables. See `base.Connector` for what each method promises."""
+class Postgres(Plain):
+    """One connection's tables. See `base.Connector` for what each method promises.
+
+    Rows have no history, and are not merged: what refers to them is not known.
+    """
 
     capabilities = CAPABILITIES
-    property_sets: Mapping[str, PropertySet] = {}
 
     def __init__(self, send: Send, places: Places) -> None:
         self._send = send
@@ -242,13 +244,6 @@ class Postgres:
         asked = ReadByIds(self._places.of(object_name), list(remote_ids))
         return page_of(object_name, await self._ask("/by-ids", asked, Rows), began_ms, None, None)
 
-    async def read_history(
-        self, object_name: str, remote_ids: Sequence[str], properties: Sequence[str]
-    ) -> dict[str, dict[str, list[tuple[int, str | None, str]]]]:
-        """Return nothing: a table keeps no history of its rows."""
-        del object_name, remote_ids, properties
-        return {}
-
     async def read_associations(
         self, from_object: str, to_object: str, remote_ids: Sequence[str]
     ) -> list[Association]:
@@ -293,10 +288,6 @@ class Postgres:
         page = page_of(object_name, await self._ask("/by-ids", asked, Rows), to_ms(now()), None, None)
         by_id = {str(each.external_id).lower(): each for each in page.records if each.archived_ms is None}
         return {each: by_id[each.lower()] for each in external_ids if each.lower() in by_id}
-
-    async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
-        del survivor_id, merged_id
-        raise Invalid(f"Rows of {object_name} cannot be merged: what refers to them is not known.")
 
     async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
         """Make the tables note their changes for `listen`. Neither address nor secret is needed for that."""
