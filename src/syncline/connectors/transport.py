@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol
 
 
@@ -58,6 +59,12 @@ class QuotaFacts:
     daily_limit: int | None = None
     daily_remaining: int | None = None
 
+    @property
+    def daily_used(self) -> int | None:
+        if self.daily_limit is None or self.daily_remaining is None:
+            return None
+        return self.daily_limit - self.daily_remaining
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -67,6 +74,15 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     quota: QuotaFacts = QuotaFacts()
+
+    def measure_skew(self, ours_seconds: float) -> float:
+        """Return the server's clock, as its `Date` header tells it, minus ours at that moment, in seconds."""
+        try:
+            theirs = parsedate_to_datetime(self.headers.get("date", "")).timestamp()
+        except (ValueError, TypeError):
+            return 0.0
+        # `Date` is cut to whole seconds: half a second more is the best guess.
+        return round(theirs + 0.5 - ours_seconds, 1)
 
 
 #: Sends one request and returns its answer. Raises `errors.RetryLater` only after its own retries

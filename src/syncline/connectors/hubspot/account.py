@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 import msgspec
 
 from syncline.clock import now
 from syncline.connectors.base import Account
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
-from syncline.connectors.transport import QuotaFacts, Response
 
 
 class _Details(msgspec.Struct, rename="camel"):
@@ -31,7 +28,6 @@ async def check(api: Api) -> Account:
     response = await api.call("GET", "account")
     took = (now() - began).total_seconds()
     details = read_as(_Details, response.body)
-    used, limit = _daily(response.quota)
     domain = details.ui_domain or "app.hubspot.com"
     return Account(
         account_id=str(details.portal_id),
@@ -44,23 +40,8 @@ async def check(api: Api) -> Account:
         time_zone=details.time_zone,
         currency=details.company_currency,
         url=f"https://{domain}/home?portalId={details.portal_id}",
-        clock_skew_seconds=_skew(response, began.timestamp() + took / 2),
+        clock_skew_seconds=response.measure_skew(began.timestamp() + took / 2),
         scopes=None,
-        daily_used=used,
-        daily_limit=limit,
+        daily_used=response.quota.daily_used,
+        daily_limit=response.quota.daily_limit,
     )
-
-
-def _daily(quota: QuotaFacts) -> tuple[int | None, int | None]:
-    if quota.daily_limit is None or quota.daily_remaining is None:
-        return None, quota.daily_limit
-    return quota.daily_limit - quota.daily_remaining, quota.daily_limit
-
-
-def _skew(response: Response, ours_seconds: float) -> float:
-    try:
-        theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except (ValueError, TypeError):
-        return 0.0
-    # `Date` is cut to whole seconds: half a second more is the best guess.
-    return round(theirs + 0.5 - ours_seconds, 1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 import msgspec
 
 from syncline.clock import now
 from syncline.connectors.base import Account
 from syncline.connectors.pipedrive.api import Api
-from syncline.connectors.transport import QuotaFacts, Response
 from syncline.errors import Unavailable
 
 _COST = 2
@@ -32,7 +29,6 @@ async def check(api: Api) -> Account:
         me = msgspec.convert(answer.data, _Me)
     except msgspec.ValidationError as error:
         raise Unavailable("Pipedrive did not say whose token it is.") from error
-    used, limit = _daily(answer.response.quota)
     domain = me.company_domain
     return Account(
         account_id=str(me.company_id),
@@ -40,23 +36,8 @@ async def check(api: Api) -> Account:
         time_zone=me.timezone_name or None,
         currency=me.default_currency or None,
         url=f"https://{domain}.pipedrive.com" if domain else None,
-        clock_skew_seconds=_skew(answer.response, began.timestamp() + took / 2),
+        clock_skew_seconds=answer.response.measure_skew(began.timestamp() + took / 2),
         scopes=None,
-        daily_used=used,
-        daily_limit=limit,
+        daily_used=answer.response.quota.daily_used,
+        daily_limit=answer.response.quota.daily_limit,
     )
-
-
-def _daily(quota: QuotaFacts) -> tuple[int | None, int | None]:
-    if quota.daily_limit is None or quota.daily_remaining is None:
-        return None, quota.daily_limit
-    return quota.daily_limit - quota.daily_remaining, quota.daily_limit
-
-
-def _skew(response: Response, ours_seconds: float) -> float:
-    try:
-        theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except (ValueError, TypeError):
-        return 0.0
-    # `Date` is cut to whole seconds: half a second more is the best guess.
-    return round(theirs + 0.5 - ours_seconds, 1)
