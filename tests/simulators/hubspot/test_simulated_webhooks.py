@@ -14,8 +14,8 @@ import httpx2
 import pytest
 from hub import Clock, Hub
 from hubspot.utils.signature import Signature
-from receiver import Receiver, receiving
 
+from receiver import Receiver, receiving
 from syncline.connectors.hubspot.webhooks import WEBHOOKS
 from syncline.errors import Forged
 from syncline.simulators.hubspot import World
