@@ -211,6 +211,14 @@ where c.tenant_id = %(tenant_id)s and c.record_type = %(record_type)s and c.stat
           and coalesce(nullif(c.ours, '""'), 'null') = coalesce(nullif(c.theirs, '""'), 'null'))
 """
 
+# Nobody will ask any more what became of a change on its way to the one that went: its record has been merged
+# with all it had. What was being made is found by our id of it.
+SETTLE_CHANGES = """
+update sync.remote_changes c set state = 'done', answered_at = %(now)s
+where c.tenant_id = %(tenant_id)s and c.record_type = %(record_type)s and c.record_id = %(record_id)s
+  and c.state = 'sent' and c.action not in ('created', 'merged')
+"""
+
 ABSORB = sql.SQL("""
 update {table} c set merged_into = %(into)s, archived_at = coalesce(c.archived_at, %(now)s),
   version = c.version + 1, updated_at = %(now)s
@@ -304,6 +312,7 @@ async def absorb(
     row = encode({**rows[into], **united.columns})
     await conn.execute(MOVE_CONFLICTS, {**values, "moved": moved, "row": row})
     await conn.execute(SETTLE_CONFLICTS, {**values, "moved": moved})
+    await conn.execute(SETTLE_CHANGES, values)
     await _write_lost_down(conn, kind, united, handed, values)
     await conn.execute(ABSORB.format(table=sql.Identifier("crm", kind.table)), values)
     await conn.execute(LOG_MERGE, {**values, "id": new_id()})
