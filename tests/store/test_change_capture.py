@@ -186,6 +186,39 @@ async def test_both_roads_leave_the_same_rows(db: Database, tenant_id: UUID) -> 
         assert rows[0] == rows[1]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_pulled_owner_is_queued_where_the_crm_knows_him_and_one_taken_away_everywhere(
+    db: Database, tenant_id: UUID, is_known: bool
+) -> None:
+    record_id, owner_id = new_id(), new_id()
+    async with db.transaction(tenant_id=tenant_id) as conn:
+        source = await _connect(conn, tenant_id, "source", writes=False)
+        other = await _connect(conn, tenant_id, "other", writes=True)
+        await _insert_by_sql(conn, tenant_id, record_id)
+        await _link(conn, tenant_id, other, "20", record_id)
+        await conn.execute("insert into crm.owners (tenant_id, id) values (%s, %s)", (tenant_id, owner_id))
+        if is_known:
+            await conn.execute(
+                "insert into sync.links (tenant_id, connection_id, object, remote_id, record_type, record_id,"
+                " base, linked_at) values (%s, %s, 'owners', '7', 'owner', %s, '{}', now())",
+                (tenant_id, other, owner_id),
+            )
+    changes: list[tuple[int, str | None, list[str | None]]] = [
+        (1, str(owner_id), [None, str(owner_id)]),
+        (2, None, [str(owner_id), None]),
+    ]
+    for version, value, pair in changes:
+        write = RecordWrite(
+            record_id, "10", version, VALUES | {"owner_id": value}, "{}",
+            encode({"owner_id": pair}), "updated", new_id(),
+        )  # fmt: skip
+        await _pull(db, tenant_id, source, write)
+        async with db.transaction(tenant_id=tenant_id) as conn:
+            queued = [row[2] for row in await _queue(conn, tenant_id, record_id)]
+            await conn.execute("delete from sync.queue where tenant_id = %s", (tenant_id,))
+        assert queued == ([["owner_id"]] if is_known or value is None else [])
+
+
 async def test_an_edit_in_sql_is_logged_and_queued_for_connections_that_may_be_written_to(
     db: Database, tenant_id: UUID
 ) -> None:

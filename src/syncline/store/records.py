@@ -175,7 +175,7 @@ where w.tenant_id = %(tenant_id)s and w.record_type = %(record_type)s
            when w.scope = 'archive' then 'archived_at' = any(s.changed)
            when s.is_archived then false
            when w.scope = 'field' then (w.field = '' or w.field = any(s.changed))
-             and (not s.changed <@ array['created_at', 'owner_id'] or exists (
+             and (s.owner_id is null or not s.changed <@ array['created_at', 'owner_id'] or exists (
                select from sync.links o
                where o.tenant_id = %(tenant_id)s and o.connection_id = w.connection_id
                  and o.record_type = 'owner' and o.record_id = s.owner_id))
