@@ -81,6 +81,9 @@ class _Listeners:
         except RetryLater as error:
             _log.warning("listening_waits", reason=str(error))
             return
+        except Exception as error:  # noqa: BLE001 - whatever befell one look, the next one may do
+            _log.error("listening_failed", error=type(error).__name__)
+            return
         wanted = {(each.tenant_id, each.id, each.credentials, each.base_url): each for each in found}
         for key in self._tasks.keys() - wanted.keys():
             self._tasks[key].cancel()  # paused, removed, or given another token
