@@ -68,6 +68,13 @@ def test_no_secret_passes_even_at_debug(out: io.StringIO, log_format: str):
     assert "***" in out.getvalue()
 
 
+@pytest.mark.parametrize("start", ["-i0w", "_i0w", "ai0w"])
+@pytest.mark.parametrize("before", ["the key ", "", "key=", "my-"])
+def test_a_key_is_masked_whatever_it_begins_with_and_follows(start: str, before: str):
+    key = start + "zG4QJH4craOaa--hIOeNr6l_AZ6yePPN59iSN-o="
+    assert key not in mask_value(f"{before}{key} was given")
+
+
 def test_masking_leaves_everything_else_alone():
     text = "Contacts of acme: 29,000 read in 8.1 s from https://api.example.com/crm?limit=100"
     assert mask_value(text) == text
