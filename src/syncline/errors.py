@@ -23,6 +23,10 @@
         ├── AlreadyExists         a name that is taken
         ├── Invalid               an argument that makes no sense
         ├── Forged                a delivery that is not proven to come from the CRM
+        ├── SignInNeeded          nobody we know, or no longer
+        ├── Forbidden             somebody we know, who may not do this
+        ├── Stale                 it was changed since it was read
+        ├── LimitReached          a tenant's or a key's limit
         └── Busy                  another run holds what is asked for
 
 An error's text is a sentence for the person who reads it: what is wrong, then what to do.
@@ -31,6 +35,8 @@ Messages never contain tokens, passwords or values of records.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class SynclineError(Exception):
@@ -155,9 +161,37 @@ class AlreadyExists(CallerMistake):
 class Invalid(CallerMistake):
     """An argument makes no sense."""
 
+    def __init__(self, message: str | None = None, *, fields: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        #: Field of what was sent → what is wrong with it, for doors that point at fields.
+        self.fields: Mapping[str, str] = dict(fields or {})
+
 
 class Forged(CallerMistake):
     """The delivery is not proven to come from the CRM."""
+
+
+class SignInNeeded(CallerMistake):
+    """Sign in first, or send a valid API key."""
+
+
+class Forbidden(CallerMistake):
+    """Your role, or your API key, does not allow this."""
+
+
+class Stale(CallerMistake):
+    """It was changed by somebody else since you read it. Read it again, then repeat your change."""
+
+
+class LimitReached(CallerMistake):
+    """A limit of this tenant or of this API key is reached."""
+
+    def __init__(self, message: str | None = None, *, limit: str, after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        #: Which limit, by its name in the API: 'requests_per_minute', …
+        self.limit = limit
+        #: Seconds until it is worth trying again; None when waiting does not help.
+        self.after_seconds = after_seconds
 
 
 class Busy(CallerMistake):

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from syncline.actions.hub import Hub, open_hub
 from syncline.actions.readiness import Unready, list_unready
 from syncline.api.app import make_app
-from syncline.api.server import serve
 from syncline.config import Settings
 from syncline.domain.sealing import new_key
 from syncline.errors import Invalid
+from syncline.web.server import serve
 
 pytestmark = pytest.mark.anyio
 

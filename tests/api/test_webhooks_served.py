@@ -18,13 +18,13 @@ from syncline.actions.connect import Wish, connect_token
 from syncline.actions.hub import Hub, open_hub
 from syncline.actions.sync import sync
 from syncline.actions.webhooks import read_webhooks, set_secret
-from syncline.api.server import serve
 from syncline.config import Settings
 from syncline.domain.sealing import new_key
 from syncline.simulators.hubspot import World
 from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
 from syncline.simulators.hubspot.server import in_loop
 from syncline.store.urls import DatabaseUrls
+from syncline.web.server import serve
 
 pytestmark = pytest.mark.anyio
 

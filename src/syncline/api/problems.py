@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi.responses import JSONResponse
 
@@ -30,6 +32,10 @@ STATUSES: dict[type[SynclineError], int] = {
     errors.AlreadyExists: 409,
     errors.Invalid: 400,
     errors.Forged: 401,
+    errors.SignInNeeded: 401,
+    errors.Forbidden: 403,
+    errors.Stale: 412,
+    errors.LimitReached: 429,
     errors.Busy: 409,
 }
 _RETRY_AFTER_SECONDS = 5
@@ -44,15 +50,31 @@ def explain(error: SynclineError) -> JSONResponse:
     """Describe an error. What is the operator's matter is not told to whoever called."""
     status = status_of(error)
     told = not isinstance(error, errors.StopForOperator)
-    return problem(status, str(error) if told else "Syncline cannot do this now.")
+    more: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Invalid) and error.fields:
+        more["errors"] = [{"field": name, "detail": detail} for name, detail in error.fields.items()]
+    if isinstance(error, errors.SignInNeeded):
+        headers["www-authenticate"] = "Bearer"
+    if isinstance(error, errors.LimitReached):
+        more["limit"] = error.limit
+        if error.after_seconds is not None:
+            headers["retry-after"] = str(math.ceil(error.after_seconds))
+    return problem(status, str(error) if told else "Syncline cannot do this now.", headers, more)
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """Describe why a request was not done."""
-    more = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else {}
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """Describe why a request was not done; `more` are members beside those of RFC 9457."""
+    wait = {"retry-after": str(_RETRY_AFTER_SECONDS)} if status == 503 else {}
+    told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
     return JSONResponse(
-        {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail},
+        {**told, **(more or {})},
         status_code=status,
         media_type=PROBLEM,
-        headers={**more, **(headers or {})},
+        headers={**wait, **(headers or {})},
     )

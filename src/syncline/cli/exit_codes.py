@@ -42,6 +42,10 @@ EXIT_CODES: dict[type[SynclineError], int] = {
     errors.AlreadyExists: CALLER,
     errors.Invalid: CALLER,
     errors.Forged: CALLER,
+    errors.SignInNeeded: CALLER,
+    errors.Forbidden: CALLER,
+    errors.Stale: CALLER,
+    errors.LimitReached: LATER,
     errors.Busy: LATER,
 }
 

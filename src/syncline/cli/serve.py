@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from syncline.actions.hub import open_hub
-from syncline.api.server import serve
 from syncline.cli.running import run
 from syncline.config import Settings
+from syncline.web.server import serve
 
 
 def command(

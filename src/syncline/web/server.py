@@ -9,6 +9,7 @@ from collections.abc import Generator
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from syncline.actions.hub import Hub
 from syncline.actions.readiness import list_unready
@@ -16,6 +17,7 @@ from syncline.actions.work import run_worker
 from syncline.api.app import make_app
 from syncline.engine.webhooks import Intake
 from syncline.errors import Invalid
+from syncline.web.app import add_pages
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +52,7 @@ async def serve(hub: Hub, *, host: str, port: int, concurrency: int = 4) -> None
 def _configure(hub: Hub, intake: Intake) -> uvicorn.Config:
     settings = hub.settings
     return uvicorn.Config(
-        make_app(lambda: list_unready(hub), intake=intake, public_url=settings.public_url),
+        _make(hub, intake),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -60,6 +62,12 @@ def _configure(hub: Hub, intake: Intake) -> uvicorn.Config:
         proxy_headers=settings.trusted_proxies is not None,
         forwarded_allow_ips=settings.trusted_proxies,
     )
+
+
+def _make(hub: Hub, intake: Intake) -> FastAPI:
+    app = make_app(lambda: list_unready(hub), hub=hub, intake=intake, public_url=hub.settings.public_url)
+    add_pages(app, hub)
+    return app
 
 
 def _listen(host: str, port: int) -> socket.socket:
