@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import prepared
 from syncline.actions.connect import Wish, connect_token
 from syncline.actions.hub import open_hub
 from syncline.actions.sync import sync
@@ -28,15 +29,7 @@ class Program:
         self, *words: str, timeout: float = 60, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        return subprocess.run(
-            self.command(words),
-            env={**self.environment, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
+        return prepared.run(words, {**self.environment, **environment}, timeout=timeout)
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command that goes on."""

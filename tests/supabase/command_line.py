@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import prepared
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -23,15 +25,7 @@ class Answer:
 
 def syncline(environment: Mapping[str, str], *arguments: str, seconds: float = 90) -> Answer:
     """Run one command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "syncline", *arguments],
-        env=_surroundings() | dict(environment),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=seconds,
-    )
+    done = prepared.run(arguments, _surroundings() | dict(environment), timeout=seconds)
     return Answer(done.returncode, done.stdout, done.stderr)
 
 
