@@ -131,6 +131,6 @@ async def gate_of(mirror: Mirror) -> AsyncGenerator[Gate]:
     finally:
         gate.behave()
         await mirror.execute(move, url=mirror.url, id=mirror.connection_id)
-        server.should_exit = True
+        server.end()
         await serving
         listener.close()

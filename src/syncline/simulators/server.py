@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Protocol, cast
 
 import uvicorn
@@ -15,6 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from syncline.simulators.serving import TRANSPORT, Receive, Scope, Send, Sending, ServedWorld
 
 _IDLE_SECONDS = 0.5
+#: How often uvicorn sets the time of its answers, and a server that ends looks what is still under way.
+_TICK_SECONDS, _LOOK_SECONDS = 0.1, 0.002
 
 
 class Application(Protocol):
@@ -52,7 +54,50 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-class ApplicationServer(uvicorn.Server):
+class PromptServer(uvicorn.Server):
+    """Ends as soon as it is told to and nothing is under way. uvicorn's own takes a fifth of a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """Begin to end. May be called from any thread, and before it serves."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended, and its loop with it
+                self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK_SECONDS):
+                    await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for each in sockets or ():
+            each.close()
+        state = self.server_state
+        for connection in list(state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                while state.connections or state.tasks:  # noqa: ASYNC110 - uvicorn keeps sets, no event
+                    await asyncio.sleep(_LOOK_SECONDS)
+                for server in self.servers:
+                    await server.wait_closed()
+        for task in state.tasks:
+            task.cancel()
+        await self.lifespan.shutdown()
+
+
+class ApplicationServer(PromptServer):
     """One simulator behind one socket, with the colleagues who keep editing in it."""
 
     def __init__(self, app: Application) -> None:
@@ -88,7 +133,7 @@ async def keep_editing(world: ServedWorld) -> None:
 
 
 @contextmanager
-def in_thread(server: uvicorn.Server, port: int = 0) -> Generator[str]:
+def in_thread(server: PromptServer, port: int = 0) -> Generator[str]:
     """Serve from a thread with a loop of its own; yields the base URL. For synchronous clients.
 
     The world may be changed directly only while no request is under way; else through `/_simulator`.
@@ -101,13 +146,13 @@ def in_thread(server: uvicorn.Server, port: int = 0) -> Generator[str]:
         listener.listen(1024)
         yield url_of(listener)
     finally:
-        server.should_exit = True
+        server.end()
         thread.join(timeout=10)
         listener.close()
 
 
 @asynccontextmanager
-async def in_loop(server: uvicorn.Server, port: int = 0) -> AsyncGenerator[str]:
+async def in_loop(server: PromptServer, port: int = 0) -> AsyncGenerator[str]:
     """Serve inside the running loop; yields the base URL. The world may be changed at any time."""
     listener = listen(port=port)
     listener.listen(1024)
@@ -115,6 +160,6 @@ async def in_loop(server: uvicorn.Server, port: int = 0) -> AsyncGenerator[str]:
     try:
         yield url_of(listener)
     finally:
-        server.should_exit = True
+        server.end()
         await serving
         listener.close()

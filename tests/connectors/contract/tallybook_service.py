@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from syncline.simulators.server import in_loop
+from syncline.simulators.server import PromptServer, in_loop
 
 KEY = "tb-key-0123456789abcdef"
 Item = dict[str, Any]
@@ -213,5 +213,5 @@ async def serving(service: Service) -> AsyncGenerator[str]:
     config = uvicorn.Config(
         cast("Any", service), lifespan="off", log_config=None, log_level=60, timeout_graceful_shutdown=1
     )
-    async with in_loop(uvicorn.Server(config)) as url:
+    async with in_loop(PromptServer(config)) as url:
         yield url
