@@ -17,6 +17,7 @@ from syncline.simulators.hubspot import World
 from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
 from syncline.simulators.hubspot.server import in_loop
 from syncline.store.urls import DatabaseUrls
+from unlimited import lift_limits
 
 FEW = {
     "contacts": 40,
@@ -64,15 +65,16 @@ async def hub(keyed: Settings) -> AsyncGenerator[Hub]:
 
 
 @pytest.fixture
-def connect(hub: Hub, crm_url: str) -> Callable[..., Awaitable[Connected]]:
+def connect(hub: Hub, world: World, crm_url: str) -> Callable[..., Awaitable[Connected]]:
     """Connects the simulated account; called again with the same name it renews.
 
-    Four objects unless told otherwise: the CRM answers five searches a second, and each object costs some.
+    Four objects unless told otherwise; without the limit of five searches a second, of which each costs some.
     """
 
     async def connect(
         name: str = "acme", *, token: str = DEFAULT_TOKEN, objects: tuple[str, ...] = MAIN
     ) -> Connected:
+        await lift_limits(hub.db, str(world.portal_id))
         return await connect_token(hub, Wish("hubspot", name, crm_url, objects), token)
 
     return connect

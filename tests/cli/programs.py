@@ -17,6 +17,7 @@ from syncline.actions.hub import open_hub
 from syncline.actions.sync import sync
 from syncline.config import Settings
 from syncline.simulators.hubspot.auth import DEFAULT_TOKEN
+from unlimited import SIMULATED, lift_limits
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def connect(program: Program, url: str, *objects: str, read: bool = False) -> Pr
 
     async def begin() -> None:
         async with open_hub(Settings(**given)) as hub:
+            await lift_limits(hub.db, SIMULATED)
             await connect_token(hub, Wish("hubspot", "acme", url, objects), DEFAULT_TOKEN)
             if read:
                 result = await sync(hub, names=["acme"], objects=objects)

@@ -35,6 +35,7 @@ from syncline.simulators.hubspot.server import in_loop
 from syncline.store import connections
 from syncline.store.db import Database
 from syncline.store.runs import Run
+from unlimited import lift_limits
 
 TOKEN = "pat-na1-simulated"
 #: In the order in which they are first read: owners before what refers to them.
@@ -219,18 +220,6 @@ class Mirror:
 
     def forget_requests(self) -> None:
         self.world.stats.clear()
-
-
-async def lift_limits(db: Database, account_id: str) -> None:
-    """Let an account be one that is known to have no limits, so that no test waits for a second to pass."""
-    async with db.transaction(tenant_id=None) as conn:
-        for bucket in ("burst", "search", "associations"):
-            await conn.execute(
-                "insert into sync.quota_buckets (platform, account_id, bucket, budget, guess_calls, "
-                "guess_window_ms, has_headers, max_calls, window_ms, source) "
-                "values ('hubspot', %s, %s, 'burst', 100, 10000, true, null, 10000, 'none')",
-                (account_id, bucket),
-            )
 
 
 async def insert_connection(
