@@ -11,16 +11,17 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-import httpcore2
 import msgspec
 
 from syncline.connectors.base import bearer
 from syncline.connectors.transport import QuotaFacts, Request, Response, Token
 from syncline.errors import SettingInvalid, SynclineError, TokenRejected, Unavailable
+
+if TYPE_CHECKING:
+    import httpcore2
 
 _encode = msgspec.json.Encoder().encode
 _TIMEOUT: dict[str, Any] = {"timeout": {"connect": 10.0, "read": 120.0, "write": 30.0, "pool": 120.0}}
@@ -108,6 +109,8 @@ class Http:
         content: bytes | None,
         origin: SplitResult | None = None,
     ) -> httpcore2.Response:
+        import httpcore2  # slow to import, and most commands call no CRM
+
         url = httpcore2.URL(scheme=self._scheme, host=self.host, port=self._port, target=target)
         if origin is not None:
             url = httpcore2.URL(scheme=origin.scheme, host=origin.hostname or "", port=None, target=target)
@@ -173,6 +176,10 @@ def _split(base_url: str) -> SplitResult:
 
 
 def _open_pool(parts: SplitResult, connections: int) -> httpcore2.AsyncConnectionPool:
+    from urllib.request import getproxies, proxy_bypass  # slow to import, as is the next
+
+    import httpcore2
+
     host = parts.hostname or ""
     # No proxy reaches this machine's own services, whatever the environment says or forgets.
     direct = host in _LOOPBACK or proxy_bypass(host)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-import phonenumbers
-
 #: Regions that share country code 1, where ten digits are a whole number.
 _NORTH_AMERICA = frozenset({"US", "CA", "PR", "DO", "JM", "BS", "BB", "TT"})
 _SEPARATORS = str.maketrans("", "", " -.()\u00a0\u202f")
@@ -41,12 +39,16 @@ def to_e164(text: str, region: str) -> str | None:
 
 def is_region(code: str) -> bool:
     """Tell whether `code` (ISO 3166, upper case) is a country that numbers can be read in."""
+    import phonenumbers  # slow to import, here and below, and many commands read no number
+
     return code in phonenumbers.SUPPORTED_REGIONS
 
 
 @lru_cache(maxsize=2000)
 def _possible_lengths(country_code: str) -> frozenset[int] | None:
     """Return how many digits may follow a country code, by the library's own tables; None if it is none."""
+    import phonenumbers
+
     regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(country_code))
     if not regions or regions[0] == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
         return None if not regions else frozenset()
@@ -58,6 +60,8 @@ def _possible_lengths(country_code: str) -> frozenset[int] | None:
 
 @lru_cache(maxsize=20_000)
 def _parse(text: str, region: str) -> str | None:
+    import phonenumbers
+
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:

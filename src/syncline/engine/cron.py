@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterError, croniter
-
 from syncline.errors import SettingInvalid
 
 _FIELDS = 5
@@ -18,6 +16,8 @@ def next_after(cron: str, after: datetime, time_zone: str) -> datetime:
     A time that a change of the clocks skips comes at the end of the gap; one that comes twice counts twice.
     Raises `SettingInvalid` for an expression or a zone that makes no sense, or a date that never comes.
     """
+    from croniter import CroniterError, croniter  # slow to import, and needed only where a schedule is set
+
     if len(cron.split()) != _FIELDS:
         raise SettingInvalid(f"{cron!r} is no schedule: five fields are needed, such as '*/15 * * * *'.")
     try:
