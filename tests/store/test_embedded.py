@@ -374,20 +374,17 @@ async def test_a_plain_user_runs_it_twice_under_his_own_account(home: Path, post
         "        print(await stop_server(home), os.geteuid() == (home / 'postgres/data').stat().st_uid)\n"
         "asyncio.run(main())"
     )
-    process = await asyncio.create_subprocess_exec(
-        python,
-        "-c",
-        program,
-        str(home),
-        f"Path({str(postgres_bin)!r})" if postgres_bin else "None",
+    words = [python, "-c", program, str(home), f"Path({str(postgres_bin)!r})" if postgres_bin else "None"]
+    done = subprocess.run(
+        words,
         env={"PYTHONPATH": os.pathsep.join(sys.path)},
         cwd="/",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=False,
         **run_as(account),
     )
-    out, err = await process.communicate()
-    assert out.decode().split() == ["True", "True"] * 2, err.decode()
+    assert done.stdout.split() == ["True", "True"] * 2, done.stderr
 
 
 def find_python(account: Account) -> str | None:
