@@ -12,6 +12,7 @@ from simulated import Mirror
 
 from syncline.simulators.hubspot.app import Headers, Receive, Scope, Send
 from syncline.simulators.hubspot.server import Server, listen, url_of
+from syncline.simulators.server import ApplicationServer
 
 #: Changes the JSON of a request or an answer in place.
 Spoil = Callable[[dict[str, Any]], None]
@@ -116,12 +117,12 @@ def _alter(messages: list[dict[str, Any]], change: Spoil) -> None:
 
 
 @asynccontextmanager
-async def gate_of(mirror: Mirror) -> AsyncGenerator[Gate]:
-    """Let the mirror's connection go through a gate for the length of the block."""
+async def gate_of(mirror: Mirror, app: Any = None) -> AsyncGenerator[Gate]:
+    """Let the mirror's connection go through a gate meanwhile; `app` is of another platform."""
     listener = listen()
     listener.listen(1024)
-    server = Server(mirror.world)
-    gate = Gate(server.app)
+    server = ApplicationServer(app) if app is not None else Server(mirror.world)
+    gate = Gate(server.config.app)
     server.config.app = gate
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     move = "update sync.connections set base_url = %(url)s where id = %(id)s"

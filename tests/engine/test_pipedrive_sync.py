@@ -42,9 +42,9 @@ def world_behind(mirror: Mirror) -> World:
 
 @asynccontextmanager
 async def mirror_of(
-    world: World, db: Database, settings: Settings, tenant_id: UUID
+    world: World, db: Database, settings: Settings, tenant_id: UUID, *, vault: Vault | None = None
 ) -> AsyncGenerator[Mirror]:
-    vault, connection_id = Vault([new_key()]), new_id()
+    vault, connection_id = vault or Vault([new_key()]), new_id()
     async with in_loop(world) as url, Remotes(db, vault) as remotes:
         async with db.transaction(tenant_id=tenant_id) as conn:
             await connections.insert(

@@ -91,6 +91,11 @@ def _list_wanted(
         own = connector.external_id_property(object_name)
         if own is None:
             if object_name in named:
+                if object_name in connector.capabilities.found_by_content:
+                    raise Invalid(
+                        f"{object_name} of {remote.name} take no property for our ids, and need none: what "
+                        "was made is found by what it holds."
+                    )
                 raise Invalid(f"{object_name} of {remote.name} cannot be written: the CRM takes none.")
             continue
         found[object_name] = [(OWN_ID, own)]

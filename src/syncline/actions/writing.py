@@ -163,6 +163,7 @@ async def _plan(
             f"Run `syncline sync {connection.name} --object {wish.object}` first."
         )
     settable = frozenset(each.name for each in found if each.is_settable)
+    capabilities = get_platform(connection.platform).capabilities
     before = await allowances.find_allowance(conn, **keys)
     fields = describe_fields(mapping, found, wish, before)
     after = as_allowance(before, wish, [each.field for each in fields if each.state != "refused"])
@@ -177,6 +178,8 @@ async def _plan(
     tenant_stop = (await writing.get_stopped(conn, tenant_id=connection.tenant_id)).stopped_at
     if starts and tenant_stop is None:
         stop = None  # what was off is switched on by this
+    if wish.create and create_problem is None and wish.object in capabilities.needs_parent:
+        create_problem = None if after.associate else _needs_parent(connection.name, wish.object)
     plan = AllowPlan(
         connection.name,
         wish.object,
@@ -224,6 +227,8 @@ async def _ask(hub: Hub, connection: Connection, wish: Wish) -> tuple[ObjectMap,
 
 async def _find_create_problem(remote: Remote, wish: Wish) -> str | None:
     """Say why records cannot be made once only: the CRM's property of our ids is missing."""
+    if wish.object in remote.connector.capabilities.found_by_content:
+        return None  # what was made is found by what it holds
     wanted = remote.connector.external_id_property(wish.object)
     if wanted is None:
         raise Invalid(f"{wish.object} of {remote.name} cannot be written: the CRM takes none.")
@@ -237,6 +242,13 @@ async def _find_create_problem(remote: Remote, wish: Wish) -> str | None:
     return (
         f"The CRM has no property {wanted.name} yet, without which a record could be made twice. "
         f"Run `syncline properties apply {remote.name} --object {wish.object}` first."
+    )
+
+
+def _needs_parent(name: str, object_name: str) -> str:
+    return (
+        f"The CRM takes {object_name} only together with what they belong to. Allow both: "
+        f"`syncline writing allow {name} --object {object_name} --create --associate`."
     )
 
 

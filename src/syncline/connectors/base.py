@@ -154,6 +154,20 @@ class RemoteObject:
 
 
 @dataclass(frozen=True, slots=True)
+class Persons:
+    """An object whose records are persons: where a payload tells how they are known, and what erasing leaves.
+
+    A path names keys one below the other; `*` stands for every entry of a list. A text may hold several
+    addresses, separated by semicolons.
+    """
+
+    emails: tuple[tuple[str, ...], ...] = ()
+    phones: tuple[tuple[str, ...], ...] = ()
+    #: What the CRM keeps of somebody after `erase_many`, in words; None where it cannot be asked to erase.
+    left_behind: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     platform: str
     label: str
@@ -176,6 +190,11 @@ class Capabilities:
     references: Mapping[tuple[str, str], tuple[str, ...]] = field(
         default_factory=dict[tuple[str, str], tuple[str, ...]]
     )
+    #: Objects that can be written and have no room for our ids: what was made of them is found by what it
+    #: holds (`find_made`, `find_likeness`). What it belongs to is in its making (`RemoteWrite.references`).
+    found_by_content: frozenset[str] = frozenset()
+    #: Those of them that are made only together with one other record at least.
+    needs_parent: frozenset[str] = frozenset()
     #: Settings that a person may give a connection of this platform: name → what it is for.
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     #: True where `ensure_webhooks` can be used; else a person subscribes in the CRM.
@@ -184,6 +203,8 @@ class Capabilities:
     listens: bool = False
     #: Objects of which two records can be merged into one; a CRM cannot take that back.
     mergeable: frozenset[str] = frozenset()
+    #: Objects whose records are persons.
+    persons: Mapping[str, Persons] = field(default_factory=dict[str, Persons])
     #: How far an incremental read looks back before its watermark, for a search index that lags.
     overlap: timedelta = timedelta(minutes=2)
     #: How much later everything is read a second time.
@@ -295,7 +316,7 @@ class Connector(Protocol):
         One bad record fails alone. Changes are sent before creates, and of two writes of one record the
         first goes first. Creates with an external id may be sent again after any failure, as may changes;
         a create without one (or where the account has no property for it) whose answer was lost
-        is an outcome with a `RetryLater` that is not `unwritten`, and must be looked for first.
+        is an outcome with a `RetryLater` that is not `unwritten`, and must be looked for first (`find_made`).
         Raises `RetryLater` and `PauseConnection` while nothing has been written by this call; later they
         are the outcome of all that was left, so that no answer is lost.
         Raises `SettingInvalid` when the property for external ids is there no longer. A property that was
@@ -337,11 +358,43 @@ class Connector(Protocol):
         """
         ...
 
+    async def find_made(
+        self, object_name: str, writes: Sequence[RemoteWrite], properties: Sequence[str], since_ms: int
+    ) -> dict[str, list[RemoteRecord]]:
+        """Return key → living records that each of up to `write_batch` creates may have made; absent if none.
+
+        Asked of creates whose answers were lost, the earliest of which was sent at `since_ms` (the CRM's
+        clock; some minutes earlier is looked at as well). By our id where the CRM keeps it, and then there is
+        one. Of objects in `found_by_content` all that hold what was sent, as the CRM may have rewritten it,
+        and that nobody but the connection's own user can have made; in the order of their making. Whose they
+        are in the end the caller decides. Reads the records themselves, and all of them: an empty answer
+        has to prove that nothing was made. Raises as `find_by_external_id`.
+        """
+        ...
+
+    def find_likeness(
+        self, object_name: str, write: RemoteWrite, record: RemoteRecord
+    ) -> frozenset[str] | None:
+        """Return the properties by which a record may be what a create made; None where it is not.
+
+        Of an object in `found_by_content`; asks nobody. Those are the properties in which it holds what was
+        sent, as the CRM may have rewritten it. Never None for what `find_made` would return.
+        """
+        ...
+
     async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
         """Merge one record into another, for good, and return the id that means both from now on.
 
         Only of objects in `Capabilities.mergeable`. May not be repeated: whoever lost the answer reads both
         first. Raises `NotFound` when one of them is gone, `ParkRecord` with the CRM's words when it refuses.
+        """
+        ...
+
+    async def erase_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        """Have up to `write_batch` persons erased for good, keyed by id. Those that are gone are no failure.
+
+        Of objects in `Capabilities.persons` that say what is left behind. Raises as `write_many`; may be
+        repeated. One that the CRM does not erase is an outcome with its reason.
         """
         ...
 
@@ -367,7 +420,10 @@ class Connector(Protocol):
         ...
 
     def external_id_property(self, object_name: str) -> WantedProperty | None:
-        """Return the property that creates are made unique by; None for an object that cannot be written."""
+        """Return the property that creates are made unique by.
+
+        None for an object that cannot be written, and for those in `Capabilities.found_by_content`.
+        """
         ...
 
     async def plan_properties(self, object_name: str, wanted: Sequence[WantedProperty]) -> list[PropertyPlan]:

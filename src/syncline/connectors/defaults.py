@@ -152,9 +152,30 @@ class Plain(ABC):
         del external_ids, properties
         raise self._refusal(object_name, "be found by our ids")
 
+    async def find_made(
+        self, object_name: str, writes: Sequence[RemoteWrite], properties: Sequence[str], since_ms: int
+    ) -> dict[str, list[RemoteRecord]]:
+        """Find by our ids what was made: for a CRM that keeps them of every object that is written."""
+        del since_ms
+        keys = {each.external_id: each.key for each in writes if each.external_id is not None}
+        found = await self.find_by_external_id(object_name, list(keys), properties)
+        return {keys[external_id]: [record] for external_id, record in found.items()}
+
+    def find_likeness(
+        self, object_name: str, write: RemoteWrite, record: RemoteRecord
+    ) -> frozenset[str] | None:
+        """Go by our id: the CRM keeps it wherever something is made."""
+        del object_name
+        is_it = record.external_id is not None and record.external_id == write.external_id
+        return frozenset() if is_it else None
+
     async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
         del survivor_id, merged_id
         raise self._refusal(object_name, "be merged")
+
+    async def erase_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        del remote_ids
+        raise self._refusal(object_name, "be erased")
 
     async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
         del address, secret

@@ -6,7 +6,7 @@ Shapes only, part of the contract in `base`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from syncline.connectors.records import RemoteRecord
@@ -26,6 +26,9 @@ class RemoteWrite:
     #: For a record to be made: our own id of it. Where the CRM keeps it in a unique property, sending the
     #: same write twice makes one record.
     external_id: str | None = None
+    #: For a record to be made of an object in `Capabilities.found_by_content`: what it belongs to from the
+    #: beginning, object → remote id. Left aside elsewhere: there associations follow.
+    references: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ from syncline.engine.intents import ARCHIVED, GONE, Intents, Item, put_off
 from syncline.errors import NotFound, PauseConnection, RetryLater
 from syncline.store.queue import Aside
 
+#: How long what was sent and not answered may still be on its way.
+_ARRIVES_SECONDS = 15.0
+
 
 def note_success(
     mapper: Mapper, intents: Intents, item: Item, outcome: WriteOutcome
@@ -61,7 +64,11 @@ def note_failure(item: Item, outcome: WriteOutcome) -> tuple[Aside, list[dict[st
     }
     if isinstance(failure, RetryLater):
         answer = [{**refused, "reason": "It was not sent."}] if outcome.unwritten else []
-        return put_off(item.row, str(failure), after=failure.after_seconds), answer
+        after = failure.after_seconds
+        if item.together is not None and not outcome.unwritten:
+            # Nothing makes it once only: whoever looks too early for it finds nothing, and sends it again.
+            after = max(after or 0.0, _ARRIVES_SECONDS)
+        return put_off(item.row, str(failure), after=after), answer
     if isinstance(failure, PauseConnection):
         return Aside(item.row, "pending", str(failure)), [refused]
     if isinstance(failure, NotFound):

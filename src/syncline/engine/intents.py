@@ -22,6 +22,7 @@ from syncline.domain.merge import Access
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
 from syncline.engine.chunk import Agreed
+from syncline.engine.together import Together
 from syncline.store.queue import Aside, Waiting
 
 #: Parents before their children, so that a child finds what it belongs to.
@@ -58,6 +59,8 @@ class Item:
     #: Field → value the CRM was read to have, in our form.
     before: Mapping[str, Any] = field(default_factory=dict[str, Any])
     write: RemoteWrite | None = None
+    #: What a new record is made together with; None where that follows, and it carries an id of ours.
+    together: Together | None = None
     #: What could not be sent of it, in words.
     left: str = ""
 
@@ -130,8 +133,15 @@ class Intents:
         item.write = RemoteWrite(str(row.record_id), row.remote_id, written.properties)
         batch.items.append(item)
 
-    def plan_new(self, batch: Batch, row: Waiting, record: Mapping[str, Any]) -> None:
-        """Decide about a record that the CRM does not have."""
+    def plan_new(
+        self,
+        batch: Batch,
+        row: Waiting,
+        record: Mapping[str, Any],
+        together: Together | None = None,
+        wait: Aside | None = None,
+    ) -> None:
+        """Decide about a record that the CRM does not have. `wait` is how it waits for what it belongs to."""
         if record.get(ARCHIVED) is not None or record.get("merged_into") is not None:
             batch.done.append(row)
             return
@@ -147,11 +157,16 @@ class Intents:
         if not self._mapper.is_wanted(written.properties):
             batch.done.append(row)
             return
+        if wait is not None:
+            batch.aside.append(wait)
+            return
         values = {name: value for name, value in filled.items() if name not in written.unwritable}
         left = _describe(written.faults)
         item = Item(row, new_id(), "created", values, dict(written.properties), left=left)
         key = str(row.record_id)
-        item.write = RemoteWrite(key, None, written.properties, external_id=key)
+        item.together = together
+        references: Mapping[str, str] = {} if together is None else together.references
+        item.write = RemoteWrite(key, None, written.properties, key, references)
         batch.items.append(item)
 
     def plan_deleted(self, batch: Batch, row: Waiting, remote_id: str | None) -> None:
@@ -170,12 +185,13 @@ class Intents:
             for name, value in item.values.items():
                 half = theirs.theirs.get(name, theirs.values.get(name))
                 on_its_way[name] = [self.pair(name, value, half)]
+        given: Mapping[str, str] = {} if item.together is None else item.together.given
         return {
             "id": item.change_id,
             "remote_id": item.remote_id,
             "record_id": item.row.record_id,
             "action": item.action,
-            "changes": item.changes,
+            "changes": item.changes | {name: [None, each] for name, each in given.items()},
             "sent": on_its_way,
         }
 

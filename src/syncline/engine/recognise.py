@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from syncline.domain.agreement import brief
+from syncline.domain.agreement import brief, pair
 from syncline.domain.records import RecordType
+from syncline.domain.verdicts import same
 from syncline.engine.prepare import Prepared
-from syncline.store import burials, locked, merges, merging, sent
+from syncline.store import burials, creates, locked, merges, merging
 from syncline.store.db import Conn
 from syncline.store.locked import ExistingRecord
 
@@ -79,16 +80,18 @@ async def _recognise_own(
         return
     found = await locked.lock_unlinked_by_id(conn, kind, ids=list(claimed), **target.keys)
     # What was sent to make it is its agreement until the answer comes: its echo is no word of theirs.
-    made = await sent.list_unanswered_creates(conn, list(found), **target.object_keys)
+    made = await creates.list_unanswered(conn, list(found), **target.object_keys)
     for own_id, existing in found.items():
-        on_its_way = _on_its_way(kind, made.get(own_id, {}))
-        result.found[claimed[own_id].remote_id] = replace(existing, sent=on_its_way)
+        record = claimed[own_id]
+        on_its_way = _on_its_way(kind, made[own_id].changes if own_id in made else {}, record)
+        base = _find_overwritten(record, on_its_way)
+        result.found[record.remote_id] = replace(existing, base=base, sent=on_its_way)
     missing = [(own_id, each.remote_id) for own_id, each in claimed.items() if own_id not in found]
     gone = await burials.find_orphans(conn, kind, missing, **target.object_keys)
     await burials.bury(conn, gone, **target.object_keys, record_type=kind.name, now=at)
     result.buried.update(remote_id for _, remote_id in gone)
     arrived = [(own_id, claimed[own_id].remote_id) for own_id in found] + gone
-    await sent.settle_made(conn, arrived, **target.object_keys, now=at)
+    await creates.settle_made(conn, arrived, **target.object_keys, now=at)
 
 
 async def tie_made(
@@ -102,26 +105,48 @@ async def tie_made(
     if not claimed:
         return
     found = await locked.lock_unlinked_by_id(conn, kind, ids=list(claimed), **target.keys)
-    made = await sent.list_unanswered_creates(conn, list(found), **target.object_keys)
+    made = await creates.list_unanswered(conn, list(found), **target.object_keys)
     arrived: list[tuple[UUID, str]] = []
-    for own_id, changes in made.items():
+    for own_id, unanswered in made.items():
         remote_id = await merges.link_made(
             conn,
             own_id,
             [each for each in claimed[own_id].merged_ids if each != claimed[own_id].remote_id],
-            _on_its_way(kind, changes),
+            _on_its_way(kind, unanswered.changes, claimed[own_id]),
             **target.object_keys,
             record_type=kind.name,
             now=at,
         )
         if remote_id is not None:
             arrived.append((own_id, remote_id))
-    await sent.settle_made(conn, arrived, **target.object_keys, now=at)
+    await creates.settle_made(conn, arrived, **target.object_keys, now=at)
 
 
-def _on_its_way(kind: RecordType, changes: Mapping[str, Sequence[Any]]) -> dict[str, list[list[Any]]]:
-    values = {name: brief(each[1]) if name in kind.long else each[1] for name, each in changes.items()}
-    return {name: [[value]] for name, value in values.items()}
+def _on_its_way(
+    kind: RecordType, changes: Mapping[str, Sequence[Any]], record: Prepared
+) -> dict[str, list[list[Any]]]:
+    # What it belongs to was sent along, and is no field that is merged.
+    values = {name: each[1] for name, each in changes.items() if name in kind.content}
+    found: dict[str, list[list[Any]]] = {}
+    for name, value in values.items():
+        mapped, theirs = record.mapped, value
+        if mapped is not None and name in record.alike:
+            theirs = mapped.theirs.get(name, mapped.values.get(name))
+        found[name] = [pair(brief(value), brief(theirs)) if name in kind.long else pair(value, theirs)]
+    return found
+
+
+def _find_overwritten(record: Prepared, on_its_way: Mapping[str, list[list[Any]]]) -> dict[str, list[Any]]:
+    """Return what was agreed on of fields that somebody there has changed since we made the record.
+
+    That is only known of one that is known by what it still holds.
+    """
+    values = record.mapped.values if record.mapped is not None and record.alike else {}
+    return {
+        name: pairs[0]
+        for name, pairs in on_its_way.items()
+        if name not in record.alike and name in values and not same(pairs[0][0], values[name])
+    }
 
 
 async def _recognise_identity(

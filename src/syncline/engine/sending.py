@@ -18,12 +18,15 @@ from syncline.connectors.writes import WriteOutcome
 from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
+from syncline.engine.adopt import Adopter
 from syncline.engine.answers import note_failure, note_success
-from syncline.engine.intents import ANOTHERS, Batch, Intents, Item, put_off
+from syncline.engine.doubts import take_up
+from syncline.engine.intents import Batch, Intents, Item, put_off
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.remotes import Remote
 from syncline.engine.shield import hold_flips
 from syncline.engine.tie import Foreseen, Ties
+from syncline.engine.together import Makers, Together
 from syncline.engine.write import Target
 from syncline.errors import (
     AlreadyExists,
@@ -63,18 +66,25 @@ class Sender:
         self.rehearse: Callable[[Batch, list[Foreseen]], None] | None = None
         #: Sends what belongs to what; None where that is not allowed.
         self.ties: Ties | None = None
-        #: Rows that a person has to look at.
-        self.parked = 0
+        #: Says what new records are made together with; None where that follows.
+        self.makers: Makers | None = None
+        self._adopter = Adopter(target, remote, mapper, names)
+        self._parked = 0
 
     @property
     def target(self) -> Target:
         return self._target
 
+    @property
+    def parked(self) -> int:
+        """Return how many rows a person has to look at."""
+        return self._parked + self._adopter.parked
+
     async def send_changes(self, rows: Sequence[Waiting]) -> None:
         """Bring records that the CRM has to what they are here, where they still differ."""
         if self.ties is not None and self.rehearse is None:
             rows, parked = await self.ties.send(rows, self._require_leave)
-            self.parked += parked
+            self._parked += parked
             if not rows:
                 return
         by_id = {row.remote_id: row for row in rows if row.remote_id is not None}
@@ -140,7 +150,7 @@ class Sender:
 
     async def send_new(self, rows: Sequence[Waiting]) -> None:
         """Make records that the CRM does not have. Sent again after any failure, they are made once."""
-        rows = await self._adopt(rows)
+        rows = await self._adopter.adopt(rows, self._attempt)
         batch = Batch()
 
         async def intend() -> None:
@@ -151,6 +161,7 @@ class Sender:
                 found = await locked.lock_unlinked_by_id(
                     conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
                 )
+                together = {} if self.makers is None else await self.makers.gather(conn, list(found))
                 for row in rows:
                     existing = found.get(row.record_id)
                     if existing is None:
@@ -160,51 +171,19 @@ class Sender:
                         else:
                             batch.aside.append(Aside(row, "pending", "Looked at again.", 0.5))
                     else:
-                        self._intents.plan_new(batch, row, existing.row)
+                        others = together.get(row.record_id)
+                        wait = self._find_wait(row, others)
+                        self._intents.plan_new(batch, row, existing.row, others, wait)
                 await self._write_down(conn, batch, rows)
 
         if rows:
             await self._target.persist(intend)
             await self._carry_out(batch, rows)
 
-    async def _adopt(self, rows: Sequence[Waiting]) -> Sequence[Waiting]:
-        """Look first for records that an earlier attempt may have made, and link those; return the others."""
-        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
-            tried = await sent.list_unanswered_creates(
-                conn, [row.record_id for row in rows], **self._target.object_keys
-            )
-        if not tried:
-            return rows
-        retried = [row for row in rows if row.record_id in tried]
-        found = await self._attempt(
-            retried,
-            lambda: self._remote.connector.find_by_external_id(
-                self._target.object_name, [str(row.record_id) for row in retried], self._names
-            ),
-        )
-        if found is None:
-            return [row for row in rows if row.record_id not in tried]
-        await self._read_anew([record.remote_id for record in found.values()])
-        await self._set_strangers_aside([row for row in retried if str(row.record_id) in found])
-        return [row for row in rows if str(row.record_id) not in found]
-
-    async def _set_strangers_aside(self, rows: Sequence[Waiting]) -> None:
-        """Keep what was found there, and is linked to nothing here, from being looked for without end."""
-        async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
-            unlinked = await locked.lock_unlinked_by_id(
-                conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
-            )
-            aside = [put_off(row, ANOTHERS, most=3) for row in rows if row.record_id in unlinked]
-            await queue.set_aside(conn, aside, **self._target.keys, now=now())
-        self.parked += sum(each.state == "parked" for each in aside)
-
-    async def _read_anew(self, remote_ids: Sequence[str]) -> None:
-        """Bring records in as a pull does: what we made, or what is in the way of it, gets its link."""
-        if remote_ids:
-            page = await self._remote.connector.read_many(
-                self._target.object_name, list(remote_ids), self._names
-            )
-            await self._target.commit(prepare_page(page, self._mapper), list_unreadable(page))
+    def _find_wait(self, row: Waiting, together: Together | None) -> Aside | None:
+        if self.makers is None or together is None:
+            return None
+        return self.makers.find_wait(row, together, rehearses=self.rehearse is not None)
 
     async def send_deleted(self, rows: Sequence[Waiting]) -> None:
         """Archive at the CRM what was deleted here."""
@@ -236,7 +215,7 @@ class Sender:
         await self._carry_out(batch)
 
     async def _carry_out(self, batch: Batch, rows: Sequence[Waiting] = ()) -> None:
-        self.parked += batch.parked
+        self._parked += batch.parked
         if self.rehearse is not None:
             self.rehearse(batch, [] if self.ties is None else await self.ties.foresee(rows))
             return
@@ -276,8 +255,11 @@ class Sender:
             and isinstance(outcome.failure, AlreadyExists)
             and outcome.existing_id is not None
         ]
-        await self._read_anew(taken)
+        await self._adopter.read_anew(taken)
         _raise_for_all(outcomes)
+        if any(item.action == "created" for item in items):
+            # What looked like one of them, and is none, is waiting for this.
+            await self._attempt((), lambda: take_up(self._target, self._remote.connector, self._names))
 
     async def _send_archives(self, items: Sequence[Item]) -> None:
         if not items:
@@ -311,7 +293,7 @@ class Sender:
             answers.append(answer)
             if item.left:
                 aside.append(Aside(item.row, "parked", item.left))
-            elif item.action == "created" and self.ties is not None and self.ties.follow(item.row):
+            elif item.action == "created" and self._must_tie(item):
                 aside.append(Aside(item.row, "pending", "What it belongs to follows."))
             elif is_whole:
                 done.append(item.row)
@@ -335,8 +317,16 @@ class Sender:
             await queue.done(conn, done, **target.keys)
             await queue.set_aside(conn, aside, **target.keys, now=now())
             await target.record_counts(conn, counts)
-        self.parked += sum(each.state == "parked" for each in aside)
+        self._parked += sum(each.state == "parked" for each in aside)
         target.counts.add(counts)
+
+    def _must_tie(self, item: Item) -> bool:
+        """Say whether something that a new record belongs to has to follow."""
+        if self.ties is None:
+            return False
+        if item.together is None:
+            return self.ties.follow(item.row)
+        return not item.together.untied.isdisjoint(item.row.fields)
 
     async def _attempt(self, rows: Sequence[Waiting], call: Callable[[], Awaitable[_T]]) -> _T | None:
         """Make a call that writes nothing; when it fails for now, its rows are put off and None returned."""
@@ -364,7 +354,7 @@ class Sender:
         aside = [put_off(row, str(error), after=error.after_seconds) for row in rows]
         async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
             await queue.set_aside(conn, aside, **self._target.keys, now=now())
-        self.parked += sum(each.state == "parked" for each in aside)
+        self._parked += sum(each.state == "parked" for each in aside)
 
     def _transaction(self) -> Any:
         return self._target.db.transaction(tenant_id=self._target.tenant_id, bulk=True)

@@ -7,10 +7,13 @@ from collections.abc import Container, Iterable
 from syncline.domain.mapping import Lookups, Mapper, ObjectMap
 from syncline.domain.merge import Access
 from syncline.domain.writing import Writer
+from syncline.engine.doubts import Doubts
+from syncline.engine.gate import Gate
 from syncline.engine.lookups import load_lookups
 from syncline.engine.remotes import Remote
 from syncline.engine.sending import Sender
 from syncline.engine.tie import Ties
+from syncline.engine.together import Makers, find_objects
 from syncline.engine.write import Target
 from syncline.errors import NotFound
 from syncline.store import allowances, connections, definitions
@@ -32,6 +35,7 @@ async def set_terms(conn: Conn, target: Target, remote: Remote) -> Lookups:
     await connections.require_mapping(
         conn, remote.connection_id, remote.connection.mapping_version, tenant_id=remote.tenant_id
     )
+    target.gate = Gate(remote.vault, remote.account)
     mapping = remote.mapping.get(target.object_name)
     if mapping is None:
         return Lookups()
@@ -45,6 +49,11 @@ async def set_terms(conn: Conn, target: Target, remote: Remote) -> Lookups:
     target.policy = remote.policy
     target.source = remote.name
     target.access = find_access(mapping, allowance, frozenset(settable))
+    if target.object_name in remote.connector.capabilities.found_by_content and not allowance.is_nothing:
+        writer = Writer(mapping, lookups, frozenset(settable))
+        connector, recall = remote.connector, remote.platform.recall
+        objects = find_objects(connector.capabilities, target.object_name, mapping.record_type)
+        target.doubts = Doubts(connector, recall, mapping.kind, writer, objects, target.object_keys)
     return lookups
 
 
@@ -60,6 +69,8 @@ async def open_sender(conn: Conn, target: Target, remote: Remote) -> Sender:
     allowance = await allowances.find_allowance(conn, **target.object_keys)
     if allowance.associate:
         sender.ties = Ties(target, remote, mapping.record_type)
+    if target.doubts is not None:
+        sender.makers = Makers(target, remote, mapping.record_type, may_associate=allowance.associate)
     return sender
 
 

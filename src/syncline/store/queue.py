@@ -101,11 +101,11 @@ async def done(conn: Conn, rows: Sequence[Waiting], *, tenant_id: UUID, connecti
 
 
 SET_ASIDE = """
-update sync.queue q set state = d.state, last_error = d.reason, attempts = q.attempts + 1,
+update sync.queue q set state = d.state, last_error = d.reason, attempts = q.attempts + d.attempts,
   not_before = %(now)s::timestamptz + d.seconds * interval '1 second'
 from unnest(%(types)s::text[], %(ids)s::uuid[], %(revisions)s::bigint[], %(states)s::text[],
-            %(reasons)s::text[], %(seconds)s::double precision[])
-  as d (record_type, record_id, revision, state, reason, seconds)
+            %(reasons)s::text[], %(seconds)s::double precision[], %(attempts)s::integer[])
+  as d (record_type, record_id, revision, state, reason, seconds, attempts)
 where q.tenant_id = %(tenant_id)s and q.connection_id = %(connection_id)s
   and q.record_type = d.record_type and q.record_id = d.record_id
   and (q.revision = d.revision or d.state = 'pending')
@@ -120,6 +120,8 @@ class Aside:
     state: str
     reason: str
     seconds: float = 0.0
+    #: False for one that waits for another, and has not been tried.
+    was_tried: bool = True
 
 
 async def set_aside(
@@ -138,6 +140,7 @@ async def set_aside(
                 "states": [each.state for each in rows],
                 "reasons": [each.reason for each in rows],
                 "seconds": [each.seconds for each in rows],
+                "attempts": [int(each.was_tried) for each in rows],
                 "now": now,
             },
         )

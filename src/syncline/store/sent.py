@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from syncline.store.db import Conn
 from syncline.store.payloads import Table
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def _json(rows: Sequence[dict[str, Any]]) -> str:
@@ -26,7 +24,7 @@ def _json(rows: Sequence[dict[str, Any]]) -> str:
 
 
 # An attempt that was never answered: this one sends it again, or it has been seen to have arrived. What was
-# to be made and arrived has been found by our id of it (see SETTLE_MADE).
+# to be made and arrived has been found before (see `creates.SETTLE_MADE`).
 SETTLE_UNANSWERED = """
 with old as (
   select c.id, n.record_id is not null as again
@@ -315,61 +313,6 @@ async def outdate_payloads(
                 "sent_at": [each[2] for each in ordered],
             },
             prepare=False,
-        )
-
-
-LIST_UNANSWERED_CREATES = """
-select c.record_id, c.changes::text from sync.remote_changes c
-where c.tenant_id = %(tenant_id)s and c.connection_id = %(connection_id)s and c.object = %(object)s
-  and c.record_id = any(%(record_ids)s::uuid[]) and c.action = 'created' and c.state = 'sent'
-"""
-
-
-async def list_unanswered_creates(
-    conn: Conn, record_ids: Sequence[UUID], *, tenant_id: UUID, connection_id: UUID, object_name: str
-) -> dict[UUID, dict[str, Any]]:
-    """Return record → field → [nothing, value sent] of those that were sent to be made, without an answer."""
-    cursor = await conn.execute(
-        LIST_UNANSWERED_CREATES,
-        {
-            "tenant_id": tenant_id,
-            "connection_id": connection_id,
-            "object": object_name,
-            "record_ids": list(record_ids),
-        },
-    )
-    return {row[0]: _decode(row[1]) for row in await cursor.fetchall()}
-
-
-SETTLE_MADE = """
-update sync.remote_changes c set state = 'done', remote_id = d.remote_id, answered_at = %(now)s
-from unnest(%(record_ids)s::uuid[], %(remote_ids)s::text[]) as d (record_id, remote_id)
-where c.tenant_id = %(tenant_id)s and c.connection_id = %(connection_id)s and c.object = %(object)s
-  and c.record_id = d.record_id and c.action = 'created' and c.state = 'sent'
-"""
-
-
-async def settle_made(
-    conn: Conn,
-    made: Sequence[tuple[UUID, str]],
-    *,
-    tenant_id: UUID,
-    connection_id: UUID,
-    object_name: str,
-    now: datetime,
-) -> None:
-    """Close what was sent to be made and has been found before its answer: (our id, remote id) each."""
-    if made:
-        await conn.execute(
-            SETTLE_MADE,
-            {
-                "tenant_id": tenant_id,
-                "connection_id": connection_id,
-                "object": object_name,
-                "record_ids": [each[0] for each in made],
-                "remote_ids": [each[1] for each in made],
-                "now": now,
-            },
         )
 
 

@@ -172,6 +172,11 @@ class Crm(ABC):
         """Have the CRM call for what `work` does; return its first `count` deliveries, made with `SECRET`."""
         raise NotImplementedError
 
+    async def some_parents(self, object_name: str) -> dict[str, str]:
+        """Return what a new record can belong to: object → the id of a living record."""
+        others = [to for name, to in self.platform.capabilities.references if name == object_name]
+        return {other: min(await self.living(other)) for other in others}
+
     async def names(self, object_name: str) -> list[str]:
         """Return the properties to ask for, as the engine would."""
         return [each.name for each in await self.connector.describe(object_name)]

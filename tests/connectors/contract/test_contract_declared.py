@@ -74,6 +74,13 @@ def test_batches_and_quotas_leave_room_for_a_call(imitation: Imitation) -> None:
         assert each.daily_limit is None or each.daily_limit >= each.dearest
 
 
+def test_what_is_found_by_its_content_can_belong_to_something(imitation: Imitation) -> None:
+    capabilities = imitation.crm.platform.capabilities
+    assert capabilities.needs_parent <= capabilities.found_by_content
+    assert capabilities.found_by_content <= {each.name for each in capabilities.objects if each.record_type}
+    assert capabilities.found_by_content <= {name for name, _ in capabilities.references}
+
+
 def test_settings_are_explained(imitation: Imitation) -> None:
     for name, words in imitation.crm.platform.capabilities.settings.items():
         assert name == name.lower()

@@ -46,7 +46,12 @@ async def makable(crm: Crm) -> list[tuple[str, WantedProperty]]:
 
 
 def writable(crm: Crm) -> list[str]:
-    return [each.name for each in crm.objects if crm.connector.external_id_property(each.name) is not None]
+    by_content = crm.platform.capabilities.found_by_content
+    return [
+        each.name
+        for each in crm.objects
+        if each.name in by_content or crm.connector.external_id_property(each.name) is not None
+    ]
 
 
 async def read_one(crm: Crm, name: str, remote_id: str | None) -> RemoteRecord:

@@ -6,7 +6,7 @@ import msgspec
 
 from syncline.clock import now
 from syncline.connectors.base import Account
-from syncline.connectors.pipedrive.api import Api
+from syncline.connectors.pipedrive.api import Answer, Api
 from syncline.errors import Unavailable
 
 _COST = 2
@@ -14,21 +14,34 @@ _COST = 2
 
 class _Me(msgspec.Struct):
     company_id: int | str
+    id: int | str | None = None
     company_name: str | None = None
     company_domain: str | None = None
     default_currency: str | None = None
     timezone_name: str | None = None
 
 
+async def find_user(api: Api) -> str:
+    """Return the id of the token's user, who is the author of whatever we make."""
+    me, _ = await _ask(api)
+    if me.id is None:
+        raise Unavailable("Pipedrive did not say whose token it is.")
+    return str(me.id)
+
+
+async def _ask(api: Api) -> tuple[_Me, Answer]:
+    answer = await api.call("GET", "/v1/users/me", cost=_COST)
+    try:
+        return msgspec.convert(answer.data, _Me), answer
+    except msgspec.ValidationError as error:
+        raise Unavailable("Pipedrive did not say whose token it is.") from error
+
+
 async def check(api: Api) -> Account:
     """Ask whose token it is. Currency and time zone are that user's own: the company's are not told."""
     began = now()
-    answer = await api.call("GET", "/v1/users/me", cost=_COST)
+    me, answer = await _ask(api)
     took = (now() - began).total_seconds()
-    try:
-        me = msgspec.convert(answer.data, _Me)
-    except msgspec.ValidationError as error:
-        raise Unavailable("Pipedrive did not say whose token it is.") from error
     domain = me.company_domain
     return Account(
         account_id=str(me.company_id),

@@ -14,7 +14,7 @@ from typing import Any, cast
 from syncline.clock import now
 from syncline.connectors.pipedrive.decode import CHOICES, belongs, flatten, list_entries
 from syncline.connectors.pipedrive.fields import PARTS, Field, Fields
-from syncline.connectors.pipedrive.objects import ACTIVITIES, PERSONS, TASKS
+from syncline.connectors.pipedrive.objects import ACTIVITIES, NOTES, PERSONS, TASKS
 from syncline.errors import RecordRejected
 
 _NAMES = frozenset({"first_name", "last_name"})
@@ -23,6 +23,8 @@ _MANY = {"email": "emails", "phone": "phones"}
 _VIRTUAL = frozenset({"kind", "due_at", "happens_at", "duration_ms"})
 _DEFAULT_LABEL = "work"
 _STATUSES = frozenset({"open", "won", "lost"})
+#: How v1 takes a moment, which is in UTC.
+PLAIN_TIME = "%Y-%m-%d %H:%M:%S"
 
 Data = Mapping[str, Any]
 
@@ -71,6 +73,10 @@ def build(
         _put_person(body, properties, current)
     elif object_name in (ACTIVITIES, TASKS):
         _put_activity(object_name, body, properties, current)
+    elif object_name == NOTES and "add_time" in body:
+        moment = body.pop("add_time")
+        if moment is not None:  # a note has one whatever happens
+            body["add_time"] = _moment(moment).strftime(PLAIN_TIME)
     return body
 
 

@@ -18,6 +18,8 @@ from syncline.connectors.defaults import Plain, fill_empty
 from syncline.connectors.pipedrive import (
     account,
     fields,
+    finding,
+    likeness,
     linking,
     merging,
     properties,
@@ -146,8 +148,29 @@ class Pipedrive(Plain):
             raise writing.missing_external_id(object_name)
         return await writing.find_by_external_id(self._api, object_name, external_ids)
 
+    async def find_made(
+        self, object_name: str, writes: Sequence[RemoteWrite], properties: Sequence[str], since_ms: int
+    ) -> dict[str, list[RemoteRecord]]:
+        _check_writable(object_name, len(writes))
+        if object_name not in self.capabilities.found_by_content:
+            return await super().find_made(object_name, writes, properties, since_ms)
+        return await finding.find_made(self._api, object_name, writes, since_ms)
+
+    def find_likeness(
+        self, object_name: str, write: RemoteWrite, record: RemoteRecord
+    ) -> frozenset[str] | None:
+        if object_name not in self.capabilities.found_by_content:
+            return super().find_likeness(object_name, write, record)
+        return likeness.find_likeness(object_name, write, record)
+
     async def merge_records(self, object_name: str, survivor_id: str, merged_id: str) -> str:
         return await merging.merge_records(self._api, object_name, survivor_id, merged_id)
+
+    async def erase_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        if object_name not in self.capabilities.persons:
+            raise Invalid(f"Pipedrive can erase persons only, not {object_name}.")
+        # There is no call beyond deletion; `Capabilities.persons` says what that leaves.
+        return await self.archive_many(object_name, remote_ids)
 
     async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
         return await subscriptions.ensure_webhooks(self._api, address, secret)

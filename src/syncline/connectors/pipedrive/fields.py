@@ -119,9 +119,9 @@ OWN: Mapping[str, tuple[Field, ...]] = {
     ACTIVITIES: _ACTIVITY,
     TASKS: _ACTIVITY,
     NOTES: (
-        *_own("content:text user_id:user"),
+        *_own("content:text user_id:user add_time:datetime"),
         *_own(
-            "id:int add_time:datetime update_time:datetime active_flag:boolean deal_id:int person_id:people "
+            "id:int update_time:datetime active_flag:boolean deal_id:int person_id:people "
             "org_id:org lead_id:varchar project_id:int",
             settable=False,
         ),

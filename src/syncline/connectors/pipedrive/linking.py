@@ -87,6 +87,14 @@ async def _write(
     return rounds.list_outcomes()
 
 
+def refer(from_object: str, references: Mapping[str, str]) -> Data:
+    """Return what a new record's body says of what it belongs to: object → id. Raises `RecordRejected`."""
+    body: Data = {}
+    for to_object, to_id in references.items():
+        body |= _body(from_object, to_object, _reference(from_object, to_object), {}, to_id, take_away=False)
+    return body
+
+
 def _reference(from_object: str, to_object: str) -> str:
     path = REFERENCES.get((from_object, to_object))
     if path is None:

@@ -81,7 +81,8 @@ _NOTES = ObjectMap(
     constants={"type": "note"},
     fields=(
         FieldMap("body", "content"),
-        FieldMap("occurred_at", "add_time", "time", direction="pull"),
+        # Of notes, as of nothing else that is made there, Pipedrive lets it be set.
+        FieldMap("occurred_at", "add_time", "time"),
         FieldMap("owner_id", "user_id", "owner"),
         _CREATED,
     ),

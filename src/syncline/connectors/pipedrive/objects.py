@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from syncline.connectors.base import Capabilities, RemoteObject
+from syncline.connectors.base import Capabilities, Persons, RemoteObject
 from syncline.connectors.transport import Quota
 from syncline.errors import NotFound, SettingInvalid
 
@@ -161,12 +161,24 @@ CAPABILITIES = Capabilities(
     supports_oauth=True,
     write_batch=WRITE_BATCH,
     references=REFERENCES,
+    found_by_content=frozenset({ACTIVITIES, TASKS, NOTES}),
+    needs_parent=frozenset({NOTES}),
     settings={
         "plan": "the account's plan: lite (unless said otherwise), growth, premium or ultimate",
         "seats": "how many users the account pays for; 1 unless said otherwise",
     },
     makes_webhooks=True,
     mergeable=frozenset({PERSONS, ORGANIZATIONS, DEALS}),
+    persons={
+        PERSONS: Persons(
+            emails=(("emails", "*", "value"),),
+            phones=(("phones", "*", "value"),),
+            left_behind=(
+                "Pipedrive deletes a person, whom a colleague can bring back for 30 days. Notes, activities, "
+                "e-mails, leads and deals stay there, with what their texts say: its API has no erasure."
+            ),
+        )
+    },
     overlap=timedelta(minutes=5),
     # Lists are read from the records, not from an index: nothing comes late that the overlap would miss, and
     # reading all of it twice would cost a quarter of the smallest budget.

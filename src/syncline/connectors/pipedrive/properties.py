@@ -15,8 +15,6 @@ from syncline.connectors.pipedrive.fields import Field, Fields, list_fields
 from syncline.connectors.pipedrive.objects import (
     EXTERNAL_ID,
     EXTERNAL_ID_LABEL,
-    LEADS,
-    USERS,
     get_place,
 )
 from syncline.connectors.writes import PropertyPlan, WantedProperty
@@ -42,18 +40,15 @@ EXTERNAL_ID_PROPERTY = WantedProperty(
 
 
 def external_id_property(object_name: str) -> WantedProperty | None:
-    """Return the field for our ids; None for what is never written."""
-    return None if object_name in (LEADS, USERS) else EXTERNAL_ID_PROPERTY
+    """Return the field for our ids; None for what is never written, or takes no fields of one's own."""
+    return EXTERNAL_ID_PROPERTY if get_place(object_name).takes_custom_fields else None
 
 
 async def plan_properties(api: Api, object_name: str, wanted: Sequence[WantedProperty]) -> list[PropertyPlan]:
     """Compare with what the account has. See `base.Connector.plan_properties`."""
     place = get_place(object_name)
     if not place.takes_custom_fields:
-        reason = (
-            f"Pipedrive takes no fields of one's own for {object_name}, so that a create whose answer was "
-            "lost could not be found again; records that are there can be changed"
-        )
+        reason = f"Pipedrive takes no fields of one's own for {object_name}"
         return [PropertyPlan(each, "differs", reason) for each in wanted]
     fields = await list_fields(api, object_name)
     return [_compare(each, _find(fields, each)) for each in wanted]

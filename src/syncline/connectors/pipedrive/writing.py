@@ -1,7 +1,7 @@
 """Pipedrive's records made, changed and archived, one call each; and found again by our own id.
 
 Pipedrive has neither batches nor unique fields, so nothing makes a create once only: one whose answer was
-lost is told as such, and looked for by `find_by_external_id` before it is tried again.
+lost is told as such, and looked for before it is tried again; where no field takes our id, by `finding`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from syncline.clock import now
 from syncline.connectors.pipedrive.api import Api
 from syncline.connectors.pipedrive.bodies import build, join_name, needs_current
 from syncline.connectors.pipedrive.decode import convert, parse_ms
-from syncline.connectors.pipedrive.failures import CallRefused, describe
+from syncline.connectors.pipedrive.failures import CallRefused, Forbidden, describe
 from syncline.connectors.pipedrive.fields import Fields, add_labels, list_fields, list_own
+from syncline.connectors.pipedrive.linking import refer
 from syncline.connectors.pipedrive.objects import (
+    CAPABILITIES,
     DEALS,
     EXTERNAL_ID_LABEL,
     EXTERNAL_ID_PREFIX,
@@ -64,11 +66,13 @@ class _Writer:
         return WriteOutcome(write.key, remote_id, self._read(data), created=False)
 
     async def make(self, write: RemoteWrite) -> WriteOutcome:
-        if self.object_name == NOTES:
+        if self.object_name == NOTES and not write.references:
             raise RecordRejected("Pipedrive takes a note only together with the record it belongs to.")
         # A new record has nothing to empty.
         filled = {name: text for name, text in write.properties.items() if text}
         body = build(self.object_name, filled, self.fields, None)
+        if self.object_name in CAPABILITIES.found_by_content:
+            body |= refer(self.object_name, write.references)
         own = self.fields.find_external_id()
         if own is not None and write.external_id is not None:
             body.setdefault("custom_fields", {})[own.name] = EXTERNAL_ID_PREFIX + write.external_id
@@ -80,11 +84,24 @@ class _Writer:
         call = partial(self.api.call, method, path, cost=self.place.write_cost, idempotent=repeatable)
         try:
             return (await call(json=body)).data
-        except CallRefused as error:
-            # Sources disagree on whether a name may be written in two parts.
-            if "first_name" not in body or "name" not in describe(error.failure):
+        except (CallRefused, Forbidden) as error:
+            otherwise = self._write_otherwise(body, error)
+            if otherwise is None:
                 raise
-            return (await call(json=join_name(body))).data
+            return (await call(json=otherwise)).data
+
+    def _write_otherwise(self, body: dict[str, Any], error: CallRefused | Forbidden) -> dict[str, Any] | None:
+        """Return what to try instead of a body that was refused, None where it was refused for good."""
+        said = describe(error.failure)
+        if self.object_name == NOTES and "add_time" in body:
+            # Only an administrator may say when a note was made; anybody may make one.
+            of_token = isinstance(error, Forbidden) and error.of_token
+            is_about_it = isinstance(error, Forbidden) or "add_time" in said
+            without = {name: value for name, value in body.items() if name != "add_time"}
+            return without if is_about_it and not of_token and without else None
+        # Sources disagree on whether a name may be written in two parts.
+        is_name = isinstance(error, CallRefused) and "first_name" in body and "name" in said
+        return join_name(body) if is_name else None
 
     def _read(self, data: Any) -> RemoteRecord:
         """Read an answer; the account's own fields only where their options are known by label."""
@@ -104,7 +121,8 @@ async def write_many(api: Api, object_name: str, writes: Sequence[RemoteWrite]) 
     """Write up to 20 records: changes first, then creates. See `base.Connector.write_many`."""
     place = get_place(object_name)
     own = list_own(object_name)
-    creates = any(each.remote_id is None and each.external_id is not None for each in writes)
+    has_own_id = place.takes_custom_fields
+    creates = has_own_id and any(each.remote_id is None and each.external_id for each in writes)
     names = {name.partition(".")[0] for each in writes for name in each.properties}
     is_whole = place.fields is not None and (creates or not names <= own.by_name.keys())
     fields = await list_fields(api, object_name) if is_whole else own

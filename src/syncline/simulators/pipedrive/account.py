@@ -241,6 +241,14 @@ class Account:
             self._put(store, Record(old.id, old.values, old.custom, old.add_ms, now, old.deleted_ms))
         return now
 
+    def redate(self, name: str, record_id: int, add_ms: int) -> Record:
+        """Give a record another time of making."""
+        store = self.store(name)
+        old = store.records[record_id]
+        again = Record(old.id, old.values, old.custom, add_ms, old.update_ms, old.deleted_ms)
+        self._put(store, again)
+        return again
+
     def forget_update_time(self, name: str, record_id: int) -> None:
         """Let a record show no time of change."""
         store = self.store(name)
@@ -303,7 +311,9 @@ class Account:
         elif kind is DEAL:
             completing.complete_deal(before, given, self.stages, now_ms)
         elif kind is ACTIVITY:
-            completing.complete_activity(before, given, now_ms)
+            completing.complete_activity(before, given, now_ms, self.settings)
+        elif kind is NOTE:
+            completing.complete_note(given, self.settings)
 
     def _moment(self, kind: Kind, now_ms: int | None) -> int:
         now = self.now_ms() if now_ms is None else now_ms

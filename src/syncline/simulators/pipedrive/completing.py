@@ -12,6 +12,11 @@ from syncline.simulators.times import iso
 
 Values = dict[str, Any]
 _SPACES = re.compile(r"\s+")
+_ACTIVE = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_HANDLER = re.compile(r"""\son\w+\s*=\s*("[^"]*"|'[^']*'|[^\s>]+)(?=[^<]*>)""", re.IGNORECASE)
+_AMPERSAND = re.compile(r"&(?!#?\w+;)")
+_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
 
 
 def complete_person(before: Mapping[str, Any], changes: Values, settings: Settings) -> None:
@@ -79,8 +84,25 @@ def _complete_status(changes: Values, now: str) -> None:
         changes["lost_reason"] = None
 
 
-def complete_activity(before: Mapping[str, Any], changes: Values, now_ms: int) -> None:
+def complete_note(changes: Values, settings: Settings) -> None:
+    """Sanitise what a note says, which is HTML."""
+    if settings.sanitizes and isinstance(changes.get("content"), str):
+        changes["content"] = sanitize(changes["content"])
+
+
+def sanitize(text: str) -> str:
+    """Take out what a page must not run, and put the rest in order as serialisers of HTML do."""
+    for pattern in (_ACTIVE, _COMMENT, _HANDLER):
+        text = pattern.sub("", text)
+    return _BREAK.sub("<br />", _AMPERSAND.sub("&amp;", text)).strip()
+
+
+def complete_activity(before: Mapping[str, Any], changes: Values, now_ms: int, settings: Settings) -> None:
     """Let the person follow the participants, and the time of being done the mark."""
+    if settings.sanitizes and isinstance(changes.get("note"), str):
+        changes["note"] = sanitize(changes["note"])
+    if settings.trims and isinstance(changes.get("subject"), str):
+        changes["subject"] = _SPACES.sub(" ", changes["subject"]).strip()
     if "participants" in changes:
         given: list[Values] = changes["participants"] or []
         listed: list[Values] = [dict(each) for each in given]
@@ -94,5 +116,8 @@ def complete_activity(before: Mapping[str, Any], changes: Values, now_ms: int) -
     if "done" in changes and bool(changes["done"]) != bool(before.get("done")):
         changes["marked_as_done_time"] = iso(now_ms) if changes["done"] else None
     for name in ("due_time", "duration"):
-        if isinstance(changes.get(name), str) and changes[name].count(":") == 1:
-            changes[name] += ":00"
+        if isinstance(changes.get(name), str):
+            if changes[name].count(":") == 1:
+                changes[name] += ":00"
+            if settings.cuts_seconds:
+                changes[name] = f"{changes[name][:-2]}00"

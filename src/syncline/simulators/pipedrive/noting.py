@@ -7,9 +7,10 @@ from typing import Any
 from syncline.simulators.answers import Answer
 from syncline.simulators.pipedrive import legacy, values
 from syncline.simulators.pipedrive.account import Account
-from syncline.simulators.pipedrive.answers import Request, invalid, one
+from syncline.simulators.pipedrive.answers import ApiError, Request, invalid, one
 from syncline.simulators.pipedrive.api import Api
 from syncline.simulators.pipedrive.store import Record, updated_key
+from syncline.simulators.times import time_ms
 
 _LINKS = ("deal_id", "person_id", "org_id")
 _FLAGS = tuple(f"pinned_to_{each}_flag" for each in ("deal", "person", "organization", "lead", "project"))
@@ -39,19 +40,25 @@ def get_note(api: Api, request: Request) -> Answer:
 
 
 def create_note(api: Api, request: Request) -> Answer:
-    given = _check(api.world, request.object())
+    body = request.object()
+    add_ms = _take_add_time(api, request, body)
+    given = _check(api.world, body)
     if "content" not in given:
         raise invalid("content: is required")
     if not any(given.get(key) for key in (*_LINKS, "lead_id")):
         raise invalid("one of deal_id, person_id, org_id, lead_id is required")
-    made = api.world.create("notes", given, by=api.actor(request))
+    made = api.world.create("notes", given, by=api.actor(request), add_ms=add_ms)
     return one(legacy.note(api.world, made, request.user_id))
 
 
 def change_note(api: Api, request: Request) -> Answer:
     record = api.get_living("notes", request.params[0])
-    given = _check(api.world, request.object()) | {"last_update_user_id": request.user_id}
+    body = request.object()
+    add_ms = _take_add_time(api, request, body)
+    given = _check(api.world, body) | {"last_update_user_id": request.user_id}
     changed = api.world.update("notes", record.id, given, by=api.actor(request))
+    if add_ms is not None:
+        changed = api.world.redate("notes", record.id, add_ms)
     return one(legacy.note(api.world, changed, request.user_id))
 
 
@@ -59,6 +66,16 @@ def delete_note(api: Api, request: Request) -> Answer:
     record = api.get_living("notes", request.params[0])
     api.world.delete("notes", record.id, by=api.actor(request))
     return one(True)
+
+
+def _take_add_time(api: Api, request: Request, body: dict[str, Any]) -> int | None:
+    """Take out when the note is said to have been made. Raises `ApiError` for one who may not say so."""
+    if "add_time" not in body:
+        return None
+    given = values.moment(api.world, "add_time", body.pop("add_time"))
+    if not any(each.is_admin for each in api.world.users if each.user_id == request.user_id):
+        raise ApiError(403, "add_time can be set by an administrator only")
+    return time_ms(given)
 
 
 def _check(account: Account, body: dict[str, Any]) -> dict[str, Any]:

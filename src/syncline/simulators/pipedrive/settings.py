@@ -35,6 +35,10 @@ class Settings:
     query_tokens: bool = True
     #: Cuts white space around names and addresses, and doubled inside names.
     trims: bool = True
+    #: Takes out of notes what a page must not run, and writes the rest as HTML is written.
+    sanitizes: bool = True
+    #: Keeps due times and durations of activities to the minute.
+    cuts_seconds: bool = False
     lowercases_emails: bool = False
     #: Keeps only digits and a leading plus of phone numbers.
     strips_phones: bool = False
