@@ -5,7 +5,8 @@ RUN python -m venv /opt/syncline
 COPY requirements/build.txt requirements/runtime.txt requirements/
 RUN /opt/syncline/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/runtime.txt \
  && python -m pip install --no-cache-dir --require-hashes -r requirements/build.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY docs docs
 COPY src src
 RUN python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir dist . \
  && /opt/syncline/bin/python -m pip install --no-cache-dir --no-deps dist/*.whl

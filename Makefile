@@ -15,6 +15,9 @@ PIP := $(PY) -m pip --quiet --disable-pip-version-check
 READY := $(VENV)/.installed
 READY_DEV := $(VENV)/.installed-dev
 
+# Bundles what has changed of the pages' scripts and styles; without them the pages say how to get them.
+ASSETS := $(PY) hatch_build.py --if-possible
+
 # Tests run on two processes; `make test WORKERS=0` runs them in one.
 WORKERS ?= 2
 
@@ -27,15 +30,22 @@ setup: $(READY_DEV) ## Make .venv with everything for development (again only wh
 
 .PHONY: demo
 demo: $(READY) ## A simulated CRM into an embedded Postgres, in one command. ARGS="--once --contacts 500"
+	@$(ASSETS)
 	@$(VENV)/bin/syncline demo $(ARGS)
+
+.PHONY: assets
+assets: $(READY) ## Bundle the scripts and styles of the pages (only what changed)
+	@$(PY) hatch_build.py
 
 .PHONY: test
 test: $(READY_DEV) ## Run the tests in random order. ARGS="-k merge"
+	@$(ASSETS)
 	@$(PY) -m pytest -n $(WORKERS) -m "not nightly" $(ARGS)
 
 .PHONY: test-one
 test-one: $(READY_DEV) ## Run one test file or test. T=tests/store/test_db.py
 	@test -n "$(T)" || { echo 'Say which: make test-one T=tests/store/test_db.py'; exit 2; }
+	@$(ASSETS)
 	@$(PY) -m pytest -p no:randomly "$(T)" $(ARGS)
 
 .PHONY: nightly
@@ -90,7 +100,7 @@ endef
 
 .PHONY: clean
 clean: ## Remove .venv and what the tools left behind; databases are not touched
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .assets src/syncline/web/static .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): requirements/runtime.txt requirements/build.txt pyproject.toml

@@ -10,6 +10,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -70,6 +71,16 @@ class Settings(BaseSettings):
 
     #: How others reach this installation's HTTP, e.g. https://hub.example.com; None means as they called it.
     public_url: str | None = None
+    #: The server that takes mail, such as smtp://name:password@mail.example.com:587; smtps:// speaks TLS.
+    smtp_url: SecretStr | None = None
+    #: The address that mail comes from.
+    mail_from: str | None = None
+    #: Who vouches for people besides us, by OpenID Connect: the issuer's address.
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    #: Whether what subscribers are told may be sent to addresses of private networks.
+    webhooks_to_private_addresses: bool = False
     #: Proxies whose word on who called is taken: addresses and networks, separated by commas.
     trusted_proxies: str | None = None
 
@@ -89,7 +100,29 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("public_url")
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        pattern = r"smtps?://([^/?#\s@]+@)?(\[[0-9a-fA-F:]+\]|[^/?#\s@:]+)(:[0-9]{1,5})?/?"
+        # Ports are up to 65535, which the look of the number does not tell.
+        if value is not None and not (
+            re.fullmatch(pattern, value.get_secret_value()) and _has_port(value.get_secret_value())
+        ):
+            msg = "must be an address such as smtp://name:password@mail.example.com:587"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _mail_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(
+            r"[^@<>\s]+@[^@<>\s]+|[^<>\r\n]*<[^@<>\s]+@[^@<>\s]+>", value
+        ):
+            msg = "must be an address such as Syncline <syncline@example.com>"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("public_url", "oidc_issuer")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:
@@ -155,10 +188,29 @@ def load_settings() -> Settings:
     """
     _refuse_unknown()
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as exc:
         problems = [_explain(str(error["loc"][0]), error["msg"]) for error in exc.errors()]
         raise SettingInvalid(" ".join(problems)) from None
+    _refuse_halves(settings)
+    return settings
+
+
+#: Setting → what it is of no use without.
+_NEEDED = {
+    "smtp_url": ("mail_from", "public_url"),
+    "oidc_issuer": ("oidc_client_id", "oidc_client_secret", "public_url"),
+}
+
+
+def _refuse_halves(settings: Settings) -> None:
+    for name, others in _NEEDED.items():
+        missing = [other for other in others if getattr(settings, other) is None]
+        if getattr(settings, name) is not None and missing:
+            raise SettingInvalid(
+                f"{PREFIX}{name.upper()} is of no use without {PREFIX}{missing[0].upper()}. "
+                "Set both, or neither."
+            )
 
 
 def known_variables() -> list[str]:
@@ -179,6 +231,13 @@ def _refuse_unknown() -> None:
         near = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0.6)
         advice = f"Did you mean {near[0]}?" if near else "Remove it; docs/configuration.md lists all."
         raise SettingInvalid(f"{variable} is not a setting of Syncline. {advice}")
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _is_secret(field: FieldInfo) -> bool:

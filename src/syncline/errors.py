@@ -27,7 +27,8 @@
         ├── Forbidden             somebody we know, who may not do this
         ├── Stale                 it was changed since it was read
         ├── LimitReached          a tenant's or a key's limit
-        └── Busy                  another run holds what is asked for
+        ├── Busy                  another run holds what is asked for
+        └── RunCancelled          somebody asked for the run to end
 
 An error's text is a sentence for the person who reads it: what is wrong, then what to do.
 The doors hold one table each from these classes to exit codes and HTTP statuses.
@@ -70,11 +71,18 @@ class RateLimited(RetryLater):
     """The account's quota is used up for now."""
 
     def __init__(
-        self, message: str | None = None, *, after_seconds: float | None = None, daily: bool = False
+        self,
+        message: str | None = None,
+        *,
+        after_seconds: float | None = None,
+        daily: bool = False,
+        limit: str | None = None,
     ) -> None:
         super().__init__(message, after_seconds=after_seconds)
         #: True when the day's budget is gone, not only the burst.
         self.daily = daily
+        #: The limit of ours that it was, by its name in the API; None for a quota of the CRM's.
+        self.limit = limit
 
 
 class LeaseLost(RetryLater):
@@ -196,3 +204,7 @@ class LimitReached(CallerMistake):
 
 class Busy(CallerMistake):
     """Another run is already doing this."""
+
+
+class RunCancelled(CallerMistake):
+    """Somebody asked for this run to end. What it had committed stays; the next run goes on from there."""

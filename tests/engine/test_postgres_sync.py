@@ -35,9 +35,9 @@ KINDS = {each.name: each.record_type for each in OBJECTS}
 
 @asynccontextmanager
 async def mirror_of_crm(
-    crm: Crm, db: Database, settings: Settings, tenant_id: UUID
+    crm: Crm, db: Database, settings: Settings, tenant_id: UUID, *, vault: Vault | None = None
 ) -> AsyncGenerator[Mirror]:
-    vault, connection_id = Vault([new_key()]), new_id()
+    vault, connection_id = vault or Vault([new_key()]), new_id()
     async with Remotes(db, vault) as remotes:
         async with db.transaction(tenant_id=tenant_id) as conn:
             await connections.insert(

@@ -34,6 +34,8 @@ NEUTRAL_FOLDERS = ("domain", "engine", "actions", "api", "cli")
 #: A CRM kept in a database is spoken to in SQL, as others are by HTTP; its simulator makes the tables. None
 #: of it is about tables of ours, which the store alone knows.
 DATABASE_CRMS = ("connectors/postgres/", "simulators/postgres/")
+#: The one route under the address that programs written for one CRM already call, and where it is listed.
+COMPATIBILITY = {"api/fetch_hubspot_live.py", "api/operations.py"}
 STATEMENT = re.compile(
     r"^\s*(select\s.+\sfrom\s|select\s+\w+\.\w+\(|insert\s+into\s|update\s+[\w.]+\s+set\s|delete\s+from\s"
     r"|with\s+\w+\s+as\s+(not\s+)?(materialized\s+)?\(|(create|alter|drop)\s+(table|schema|role|view|index|function|database)\s"
@@ -74,7 +76,7 @@ def test_no_crm_is_named_outside_its_connector_and_simulator() -> None:
         f"{name_of(path)}:{number} {line.strip()}"
         for path in _neutral_files()
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if PLATFORM.search(line)
+        if PLATFORM.search(line) and name_of(path) not in COMPATIBILITY
     ]
     assert found == []
 
@@ -107,8 +109,8 @@ def test_the_words_of_our_own_server_are_no_platform() -> None:
 
 
 def test_no_file_outside_its_folders_is_named_for_a_crm() -> None:
-    found = [name_of(path) for path in _neutral_files() if PLATFORM.search(name_of(path))]
-    assert found == []
+    found = {name_of(path) for path in _neutral_files() if PLATFORM.search(name_of(path))}
+    assert found <= COMPATIBILITY
 
 
 def test_statements_stand_in_the_store_only() -> None:

@@ -16,9 +16,12 @@ from sources import PACKAGE
 
 MIGRATIONS = sorted((PACKAGE / "store" / "migrations" / "versions").glob("*.sql"))
 STORE = sorted((PACKAGE / "store").glob("*.py"))
-#: Tables on one node only, for which it does not matter: PgQueuer's, quotas, workers; and staging.
+#: Tables on one node only, for which it does not matter: PgQueuer's, quotas, workers, requests
+#: of this minute; users, who may be in several tenants, with what belongs to them; and staging.
 LOCAL = re.compile(
-    r"\b(jobs\.|sync\.quota|sync\.workers|sync\.refused_webhooks|pull_\w+|removal_\w+)", re.IGNORECASE
+    r"\b(jobs\.|app\.request_counts|app\.users\b|app\.(sessions|attempts|password_links)\b|"
+    r"sync\.quota|sync\.workers|sync\.refused_webhooks|pull_\w+|removal_\w+)",
+    re.IGNORECASE,
 )
 VOLATILE = re.compile(
     r"\b(now|clock_timestamp|statement_timestamp|random|gen_random_uuid|nextval|timeofday)\s*\("

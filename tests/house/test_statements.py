@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
 
 import syncline.store
+from syncline.domain.filters import Filter, Place, Sort
+from syncline.domain.record_fields import RECORD_FIELDS
 from syncline.domain.records import RECORD_TYPES
 from syncline.engine.associate import REFERENCES
 from syncline.store import (
@@ -22,14 +25,23 @@ from syncline.store import (
     associations,
     finding,
     locked,
+    making,
+    names,
     payloads,
+    personal,
+    recognising,
+    record_lists,
     records,
     remapping,
     removal,
+    retention,
     standing,
+    sweeping,
     ties,
     undo,
 )
+from syncline.store.record_lists import Listing
+from syncline.store.reports import REPORTS
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +49,8 @@ pytestmark = pytest.mark.anyio
 STORE = Path(next(iter(syncline.store.__path__)))
 MODULES = sorted(path.stem for path in STORE.glob("*.py") if path.stem != "__init__")
 STATEMENT = re.compile(r"\s*(with|select|insert|update|delete)\b", re.IGNORECASE)
+#: A table of ours and the name it goes by.
+TABLE = re.compile(r"\b(?:from|join) ((?:app|crm|sync|raw)\.\w+) (\w+)")
 PARAMETER = re.compile(r"%\((\w+)\)s")
 #: Staging tables that statements expect, as their writers create them.
 STAGING = (
@@ -53,6 +67,8 @@ SAMPLES: dict[str, tuple[sql.Composable, ...]] = {
     "column_name": (sql.Literal("company_id"),),
     "kind": (sql.Literal("contact"),),
     "near_id": (sql.Identifier("from_id"),),
+    "deal_id": (sql.Identifier("from_id"),),
+    "contact_id": (sql.Identifier("to_id"),),
     "far_id": (sql.Identifier("to_id"),),
     "type": (sql.SQL("a.type"),),
 }
@@ -62,7 +78,9 @@ WITHOUT_TENANT = re.compile(
     r"app\.list_tenants|pg_catalog|pg_\w+|sync\.quota|"
     r"sync\.take_|sync\.workers|jobs\.|alembic|app\.\w+\(|raw\.add_object"
     r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_"
-    r"|from removal_doomed group|sync\.refused_webhooks|sync\.find_receivers|sync\.waiting_inboxes",
+    r"|from removal_doomed group|sync\.refused_webhooks|sync\.find_receivers|sync\.waiting_inboxes"
+    r"|sync\.open_erasures"
+    r"|sync\.outgoing_tenants|(from|into|update) app\.(users|sessions|attempts|password_links)\b",
     re.IGNORECASE,
 )
 
@@ -93,17 +111,58 @@ def _composed() -> Iterator[tuple[str, sql.Composable]]:
         yield f"standing.find_unmirrored[{kind.name}]", standing.find_unmirrored(kind, _RAW)
         yield f"locked.find_unlinked_by_id[{kind.name}]", locked.find_unlinked_by_id(kind)
         yield f"remapping.find_linked[{kind.name}]", remapping.find_linked(kind)
+        yield f"making.insert_rows[{kind.name}]", making.insert_rows(kind, ["custom_fields"])
+        for sees_all in (True, False):
+            yield f"names.list_names[{kind.name}]", names.list_names(kind, sees_all=sees_all)
         if kind.identity is not None:
             yield f"locked.find_by_identity[{kind.name}]", locked.find_by_identity(kind)
     for reference in REFERENCES.values():
         kind, column = RECORD_TYPES[reference.child_type], reference.column
         yield f"ties.list_ties_of[{kind.name}.{column}]", ties.list_ties_of(kind, column)
     yield "finding.find_by_id", finding.find_by_id()
+    for report in REPORTS.values():
+        for part, text in (("number", report.statement), ("records", report.listing)):
+            if text:
+                yield f"reports.{report.name}[{part}]", sql.SQL(text)  # type: ignore[arg-type]
+    for name, by in (("owner", "email"), ("contact", "email"), ("company", "domain"), ("deal", "name")):
+        yield f"recognising.find_known[{name}.{by}]", recognising.find_known(RECORD_TYPES[name], by)
+    yield from _lists()
     for reference, child_is_from in product(REFERENCES.values(), (True, False)):
         yield (
             f"associations.set_reference[{reference.child_type}.{reference.column}]",
             associations.set_reference(reference, child_is_from=child_is_from),
         )
+
+
+def _lists() -> Iterator[tuple[str, sql.Composable]]:
+    """Pages of every kind of record in every order, their counts and ids."""
+    for fields in RECORD_FIELDS.values():
+        filters = [Filter(name, "filled") for name, each in fields.fields.items() if each.filterable]
+        listing = Listing(fields, filters, "any", frozenset({UUID(int=1)}), [UUID(int=2)])
+        for name, empty in product(fields.sortable, (True, False)):
+            after = Place(None if empty else "1", UUID(int=3))
+            page = record_lists.select_page(
+                listing, Sort(name, descending=empty), {}, after=after, empty=empty
+            )
+            yield f"record_lists.select_page[{fields.name}.{name}]", page
+        yield f"record_lists.count_matching[{fields.name}]", record_lists.count_matching(listing, {})
+        yield f"record_lists.select_ids[{fields.name}]", record_lists.select_ids(listing, {})
+
+
+def _of_persons() -> Iterator[tuple[str, sql.Composable]]:
+    """What is asked of each table when a person is erased or exported, and when things grow old."""
+    for place in [*personal.PLACES, personal.raw_place("hubspot_contacts")]:
+        if place.own is not None:
+            yield f"sweeping.own_counted[{place.name}]", sweeping.own_counted(place)
+            yield f"sweeping.own_removed[{place.name}]", sweeping.own_removed(place)
+        if place.searched:
+            yield f"sweeping.mentions_counted[{place.name}]", sweeping.mentions_counted(place)
+            yield f"sweeping.texts_redacted[{place.name}]", sweeping.texts_redacted(place)
+        for searched in {False, bool(place.searched)}:
+            yield f"sweeping.rows_listed[{place.name}]", sweeping.rows_listed(place, searched=searched)
+    for aging in [each for agings in retention.AGING.values() for each in agings]:
+        yield f"retention.old_counted[{aging.table[1]}]", retention.old_counted(aging)
+        yield f"retention.old_deleted[{aging.table[1]}]", retention.old_deleted(aging)
 
 
 def _numbered(text: str) -> str:
@@ -154,7 +213,7 @@ async def test_every_statement_fits_the_migrated_schema(database_urls: DatabaseU
             # A template is right when one of the tables it may be about takes it.
             if found and all(found):
                 faults[name] = str(found[0])
-        for name, composed in _composed():
+        for name, composed in (*_composed(), *_of_persons()):
             fault = await _fault(conn, composed.as_string(conn))
             if fault is not None:
                 faults[name] = fault
@@ -170,6 +229,17 @@ def test_every_statement_about_a_tenants_rows_names_the_tenant() -> None:
         and not WITHOUT_TENANT.search(text)
     ]
     assert nameless == []
+
+
+def test_every_report_names_the_tenant_of_each_table_it_reads() -> None:
+    nameless = {
+        report.name: table
+        for report in REPORTS.values()
+        for text in (report.statement, report.listing)
+        for table, alias in TABLE.findall(text)
+        if f"{alias}.tenant_id = %(tenant_id)s" not in text
+    }
+    assert nameless == {}
 
 
 def _text(constant: str | sql.SQL) -> str:

@@ -82,6 +82,31 @@ async def connect_token(hub: Hub, wish: Wish, token: str) -> Connected:
     return await _connect(hub, wish, Credentials(access_token=token))
 
 
+async def try_token(hub: Hub, wish: Wish, token: str) -> Found:
+    """Try a token on everything it would be used for, and return what it may. Stores nothing.
+
+    Raises `TokenRejected`, `Unavailable`, and `NotFound` for an unknown platform.
+    """
+    platform = get_platform(wish.platform)
+    base_url = await _choose_base_url(hub, platform, wish)
+    existing = await _find(hub, wish.name)
+    names = list(wish.objects) or (chosen_objects(existing, platform) if existing else _all_of(platform))
+    found = await _probe(
+        hub, platform, base_url, Token(token), names, _choose_settings(existing, wish, platform)
+    )
+    return _without_absent(platform, wish, names, found)[1]
+
+
+def check_settings(platform: Platform, settings: Mapping[str, str]) -> None:
+    """Raise `Invalid` for a setting that connections of this platform do not have."""
+    _choose_settings(None, Wish(platform.capabilities.platform, "", settings=settings), platform)
+
+
+def require_name(name: str) -> None:
+    """Raise `Invalid` for what cannot be a connection's name."""
+    _require_name(name)
+
+
 def begin_consent(wish: Wish, client_id: str, redirect_uri: str) -> Consent:
     """Return where a person grants access to an app of the user's own. Raises `Invalid`."""
     platform = get_platform(wish.platform)

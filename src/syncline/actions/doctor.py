@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from syncline.actions.checks.crms import check_crms
+from syncline.actions.checks.custody import check_custody
 from syncline.actions.checks.database import (
     REACHABLE,
     check_guards,
@@ -85,6 +86,7 @@ async def _check_contents(
     findings, living = await check_workers(db)
     async with db.statement() as conn:
         known = await tenants.list_tenants(conn)
+    findings += await check_custody(settings, location, db, known)
     for tenant in known:
         findings += await check_work(db, tenant, thresholds, living_workers=living)
         hub = Hub(settings, location, db, tenant)

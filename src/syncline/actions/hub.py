@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
-from syncline.actions.secret_key import require_keys
+from syncline.actions.secret_key import find_keys, require_keys
 from syncline.config import Settings
 from syncline.domain.sealing import Vault
 from syncline.engine.remotes import Remotes
@@ -48,7 +48,8 @@ class Hub:
 
         Raises `SettingInvalid` where a key has to be given and is not.
         """
-        return Vault(require_keys(self.settings, embedded=self.is_embedded))
+        keys = require_keys(self.settings, embedded=self.is_embedded)
+        return Vault(keys, lambda: find_keys(self.settings))
 
     @asynccontextmanager
     async def remotes(self) -> AsyncGenerator[Remotes]:

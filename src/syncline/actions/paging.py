@@ -16,7 +16,7 @@ def read_place(text: str | None) -> tuple[datetime, UUID] | None:
     """Read what `write_place` wrote. Raises `Invalid`."""
     if text is None:
         return None
-    moment, _, row_id = text.partition("/")
+    moment, _, row_id = text.replace(" ", "+").partition("/")  # as "+" arrives that nobody encoded
     try:
         return datetime.fromisoformat(moment), UUID(row_id)
     except ValueError:

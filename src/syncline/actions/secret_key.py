@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,6 +68,21 @@ def make_key_file(home: Path) -> str:
             "correct its permissions."
         ) from exc
     return _read(path)
+
+
+def replace_key_file(home: Path, keys: Sequence[str]) -> None:
+    """Write other keys into the file, the sealing one first, whole or not at all."""
+    path = key_file(home)
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        unfinished.unlink(missing_ok=True)
+        with open(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:  # noqa: PTH123 - as above
+            file.write(",".join(keys) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as exc:
+        raise HomeUnusable(f"{path} cannot be written ({exc.strerror}). Correct its permissions.") from exc
 
 
 def is_exposed(path: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 from syncline.actions.connect import chosen_objects
+from syncline.actions.counting import Count
 from syncline.actions.hub import Hub
 from syncline.actions.probe import PATIENCE_SECONDS
 from syncline.connectors.base import Connector
@@ -132,8 +133,11 @@ class _Known:
     time_zone: str
 
 
-async def read_status(hub: Hub, *, ask_source: bool = False) -> Status:
-    """Return how things stand. With `ask_source` each CRM is asked for its counts, a call per object."""
+async def read_status(hub: Hub, *, ask_source: bool = False, count: Count | None = None) -> Status:
+    """Return how things stand. With `ask_source` each CRM is asked for its counts, a call per object.
+
+    `count` counts what is here, where another than the exact way is good enough.
+    """
     found = await hub.list_connections()
     there = await _count_there(hub, found) if ask_source else {}
     async with hub.db.statement() as conn:
@@ -142,7 +146,7 @@ async def read_status(hub: Hub, *, ask_source: bool = False) -> Status:
         depth = await jobs.measure(conn)
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         known = await _look(conn, hub, at)
-        objects = {each.id: await _objects(conn, each, known, there) for each in found}
+        objects = {each.id: await _objects(conn, each, known, there, count or count_here) for each in found}
         writes = {each.id: await _writing(conn, each) for each in found}
     return Status(
         at,
@@ -216,7 +220,11 @@ async def _look(conn: Conn, hub: Hub, at: datetime) -> _Known:
 
 
 async def _objects(
-    conn: Conn, connection: Connection, known: _Known, there: dict[tuple[UUID, str], int | None]
+    conn: Conn,
+    connection: Connection,
+    known: _Known,
+    there: dict[tuple[UUID, str], int | None],
+    count: Count,
 ) -> list[ObjectStatus]:
     names = [*chosen_objects(connection, get_platform(connection.platform)), *READINGS]
     others = {name for of, name in (*known.latest, *known.schedules) if of == connection.id}
@@ -230,7 +238,7 @@ async def _objects(
                 _judge(connection, run, known.successes.get(key), schedule, known),
                 known.successes.get(key),
                 run,
-                await _count_here(conn, connection, name),
+                await count(conn, connection, name),
                 there.get(key),
                 known.parked.get(key, 0),
                 schedule.next_at if schedule is not None and schedule.enabled else None,
@@ -284,7 +292,8 @@ def _problem(connection: Connection, run: Run | None, schedule: Schedule | None,
     return schedule.problem if schedule is not None else None
 
 
-async def _count_here(conn: Conn, connection: Connection, name: str) -> int:
+async def count_here(conn: Conn, connection: Connection, name: str) -> int:
+    """Return how many living records of an object are in the mirror, exactly."""
     keys = {"tenant_id": connection.tenant_id, "connection_id": connection.id}
     if name == ASSOCIATIONS:
         return await health.count_associations(conn, **keys)

@@ -18,7 +18,7 @@ from syncline.connectors.registry import get_platform
 from syncline.engine.pull import READINGS, Order, pull
 from syncline.engine.remotes import Remotes
 from syncline.engine.write import Target
-from syncline.errors import Busy, Invalid, SynclineError, TokenRejected
+from syncline.errors import Busy, Invalid, RunCancelled, SynclineError, TokenRejected
 from syncline.store.connections import Connection
 from syncline.store.runs import Run
 
@@ -171,6 +171,8 @@ class _Sync:
             return Synced(self._connection.name, name, "failed", error=error)
         except Exception as error:  # noqa: BLE001 - a bug that stops one object must not stop the others
             return Synced(self._connection.name, name, "failed", error=_unexpected(error))
+        if run.status == "cancelled":
+            return Synced(self._connection.name, name, "skipped", run, RunCancelled())
         outcome: Outcome = "partial" if run.status == "partial" else "success"
         return Synced(self._connection.name, name, outcome, run)
 

@@ -12,16 +12,19 @@ from syncline.actions.hub import Hub
 from syncline.actions.schedules import schedule_reconciles
 from syncline.clock import now
 from syncline.config import Settings
+from syncline.engine.erase import Eraser, serve_erasures
 from syncline.engine.inbox import serve_inbox
 from syncline.engine.keep_pushing import serve_push
 from syncline.engine.listen import serve_listening
+from syncline.engine.outgoing import serve_outgoing
 from syncline.engine.pull import Order, pull
 from syncline.engine.reconcile import MODE as RECONCILE
 from syncline.engine.reconcile import is_read, reconcile
 from syncline.engine.remotes import Remotes
+from syncline.engine.retain import serve_retention
 from syncline.engine.work import RunJob, work
 from syncline.errors import RetryLater
-from syncline.store import connections, partitions, runs
+from syncline.store import connections, partitions, runs, tenants
 from syncline.store.db import Database
 
 _log = structlog.get_logger(__name__)
@@ -42,7 +45,8 @@ async def run_worker(
     """Serve all tenants until SIGTERM, SIGINT or `stop`. Any number of workers may serve one database.
 
     Beside the jobs it works off the inboxes of webhooks, where `bell` tells of new ones at once, sends what
-    differs here to CRMs that may be written to, listens to those that can be listened to,
+    differs here to CRMs that may be written to, listens to those that can be listened to, tells
+    subscribers of webhooks, erases persons, throws away at night what nobody keeps,
     and keeps the change log's partitions ahead of the calendar.
     """
     stop = stop or asyncio.Event()
@@ -53,13 +57,21 @@ async def run_worker(
         partitioning = asyncio.create_task(_keep_partitions(hub.db))
         inboxes = asyncio.create_task(serve_inbox(hub.db, remotes, hub.settings, stop=stop, bell=bell))
         pushing = asyncio.create_task(serve_push(hub.db, remotes, hub.settings, stop))
+        eraser = Eraser(hub.db, remotes, hub.location.admin_url)
+        erasing = asyncio.create_task(serve_erasures(eraser, hub.db, stop))
+        retaining = asyncio.create_task(serve_retention(hub.db, hub.location.admin_url, stop))
+        telling = asyncio.create_task(
+            serve_outgoing(
+                hub.db, remotes.vault, private=hub.settings.webhooks_to_private_addresses, stop=stop
+            )
+        )
         listening = asyncio.create_task(serve_listening(hub.db, remotes, hub.settings, stop=stop, bell=bell))
         try:
             await work(hub.db, hub.settings, runner.run, concurrency=concurrency, stop=stop)
         finally:
             stop.set()
             partitioning.cancel()
-            await asyncio.wait([partitioning, inboxes, pushing, listening])
+            await asyncio.wait([partitioning, inboxes, pushing, erasing, retaining, telling, listening])
 
 
 class Runner:
@@ -77,9 +89,13 @@ class Runner:
         """
         requested_by = "schedule"
         async with self._db.transaction(tenant_id=job.tenant_id) as conn:
+            if not await tenants.is_active(conn, tenant_id=job.tenant_id):
+                return  # suspended since this was queued; a run that was asked for waits until it goes on
             connection = await connections.get(conn, job.connection_id, tenant_id=job.tenant_id)
             if job.run_id is not None:
                 requested_by = (await runs.get(conn, job.run_id, tenant_id=job.tenant_id)).requested_by
+                if await runs.is_cancelled(conn, job.run_id, tenant_id=job.tenant_id):
+                    return
         # Whoever asked for a run waits for it. One that reads everything goes on in the lane for that.
         remote = self._remotes.open(connection, lane="incremental" if job.run_id is None else "person")
         order = Order(

@@ -13,6 +13,8 @@ from starlette.exceptions import HTTPException
 
 from syncline.actions.hub import Hub
 from syncline.actions.readiness import Unready
+from syncline.api.front import Front
+from syncline.api.openapi import describe
 from syncline.api.problems import PROBLEM, explain, problem
 from syncline.api.routers import ROUTERS
 from syncline.api.webhooks import add_routes
@@ -53,6 +55,8 @@ def make_app(
     if hub is not None:
         for router in ROUTERS:
             app.include_router(router)
+        app.add_middleware(Front)
+        describe(app)
     return app
 
 

@@ -37,6 +37,7 @@ STATUSES: dict[type[SynclineError], int] = {
     errors.Stale: 412,
     errors.LimitReached: 429,
     errors.Busy: 409,
+    errors.RunCancelled: 409,
 }
 _RETRY_AFTER_SECONDS = 5
 
@@ -48,6 +49,9 @@ def status_of(error: SynclineError) -> int:
 
 def explain(error: SynclineError) -> JSONResponse:
     """Describe an error. What is the operator's matter is not told to whoever called."""
+    if isinstance(error, errors.RateLimited) and error.limit is not None:
+        # A limit of the tenant's own, which it ran into on its way to a CRM.
+        error = errors.LimitReached(str(error), limit=error.limit, after_seconds=error.after_seconds)
     status = status_of(error)
     told = not isinstance(error, errors.StopForOperator)
     more: dict[str, Any] = {}

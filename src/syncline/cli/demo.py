@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from syncline.actions.setup import initialize
 from syncline.actions.status import read_status
 from syncline.actions.sync import sync
 from syncline.actions.work import run_worker
+from syncline.cli.demo_admin import ADMIN, let_admin_in
 from syncline.cli.demo_home import DemoHome, open_demo_home
 from syncline.cli.demo_simulator import Simulation, run_simulator
 from syncline.cli.demo_view import print_next_steps, render_counts, show_life
@@ -28,6 +30,7 @@ from syncline.config import Settings
 from syncline.engine.readings import READINGS
 from syncline.errors import Invalid, RetryLater
 from syncline.simulators.registry import SIMULATORS
+from syncline.web.server import serving
 
 _NAME = "demo"
 #: Calls per 10 seconds, as a paying customer of a large CRM has them.
@@ -35,6 +38,7 @@ _RATE = 190
 #: The demo's schedules are minutes made seconds, so that something is seen at once.
 _OBJECTS_SECONDS = 5.0
 _READINGS_SECONDS = 30.0
+_HOST, _PORT = "127.0.0.1", 8750
 _FIRST = next(iter(SIMULATORS))
 
 
@@ -100,14 +104,29 @@ async def _present(hub: Hub, demo: DemoHome, simulation: Simulation, *, once: bo
     status = await read_status(hub, ask_source=True)
     table, equal = render_counts(status)
     console.print(table)
+    password = await let_admin_in(hub)
     print_next_steps(console, demo, lives_on=not once)
     if result.errors:
         return code_of_all(result.errors)
     if once:
         return 0 if equal else FAILURE
-    await _live(hub, connected, simulation, edits)
+    async with _pages(hub) as address:
+        console.print(f"The web application: {address}", markup=False)
+        console.print(f"Sign in as {ADMIN} with the password {password}\n", markup=False)
+        await _live(hub, connected, simulation, edits)
     console.print("The demo has ended. Its data stays; the next start goes on with it.")
     return 0
+
+
+@asynccontextmanager
+async def _pages(hub: Hub) -> AsyncGenerator[str]:
+    """Serve the pages at the usual port, or at any other where that is taken."""
+    async with AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(serving(hub, host=_HOST, port=_PORT))
+        except Invalid:
+            address = await stack.enter_async_context(serving(hub, host=_HOST, port=0))
+        yield address
 
 
 async def _live(hub: Hub, connected: Connected, simulation: Simulation, edits: float) -> None:

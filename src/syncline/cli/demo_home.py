@@ -29,6 +29,8 @@ _FOREIGN = (
     "admin_database_url",
     "reader_database_url",
     "secret_key",
+    "smtp_url",
+    "oidc_issuer",
 )
 
 

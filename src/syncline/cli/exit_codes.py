@@ -47,6 +47,7 @@ EXIT_CODES: dict[type[SynclineError], int] = {
     errors.Stale: CALLER,
     errors.LimitReached: LATER,
     errors.Busy: LATER,
+    errors.RunCancelled: LATER,
 }
 
 EXPLANATION = (

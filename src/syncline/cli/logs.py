@@ -18,9 +18,10 @@ from structlog.typing import Processor
 from syncline.config import LogFormat, LogLevel
 
 _SECRET_NAME = re.compile(r"token|secret|password|authorization|credential|api_?key|cookie", re.IGNORECASE)
-#: A bearer token, a URL's password, a key of ours: whoever wrote them into a text.
+#: A bearer token, a URL's password, a key of ours, an API key, a link: whoever wrote them into a text.
 _SECRET_TEXT = re.compile(
     r"(?i:bearer\s+)\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)|\bpat-[\w-]{8,}|[A-Za-z0-9_-]{43}=|\bgAAAA[\w=-]{20,}"
+    r"|\bsyncline_[\w-]{22}_[\w-]{43}|(?<=/password/)[\w-]{43}|(?<=/invitation/)[\w-]{66}"
 )
 _MASK = "***"
 #: They print headers and statements when asked for detail; their warnings are wanted, their detail is not.

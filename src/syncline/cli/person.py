@@ -1,10 +1,12 @@
-"""Who types the command: the name that stands in the change log."""
+"""Who types the command: the name that stands in change log and audit."""
 
 from __future__ import annotations
 
 import getpass
 
 from syncline.actions.editing import Editor
+from syncline.actions.hub import Hub
+from syncline.domain.callers import Caller
 
 
 def whoever() -> Editor:
@@ -13,3 +15,8 @@ def whoever() -> Editor:
         return Editor(getpass.getuser())
     except (OSError, KeyError, ImportError):
         return Editor("somebody at the command line")
+
+
+def operator(hub: Hub) -> Caller:
+    """Return who types the command, as actions know them: whoever has the database runs it."""
+    return Caller(hub.tenant_id, "admin", whoever().name, "cli", is_operator=True)

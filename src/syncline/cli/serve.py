@@ -1,4 +1,4 @@
-"""`syncline serve`: worker and API in one process."""
+"""`syncline serve`: worker, pages and API in one process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(
         int, typer.Option("--concurrency", min=2, max=64, help="Objects that are synced at the same time.")
     ] = 4,
 ) -> None:
-    """Run worker and API in one process, until SIGTERM or Ctrl-C.
+    """Run worker, pages and API in one process, until SIGTERM or Ctrl-C.
 
     /healthz answers while the process lives; /readyz when it can work, else 503 with the reasons.
     """

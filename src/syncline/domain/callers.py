@@ -69,6 +69,8 @@ class Caller:
     scopes: frozenset[str] | None = None
     #: Where the request came from, as far as it is known.
     address: str | None = None
+    #: Runs the installation: may make tenants and suspend them, which no role in one tenant allows.
+    is_operator: bool = False
 
     @property
     def sees_all(self) -> bool:

@@ -57,6 +57,8 @@ _NO_VALUES = frozenset(
         "full_name",
         "phone_e164",
         "contact_candidates",
+        "sort_name",
+        "sort_amount",
     }
 )
 _ACCENTS = re.compile("[\u0300-\u036f]+")

@@ -30,6 +30,8 @@ _COMPUTED = frozenset(
         "full_name",
         "phone_e164",
         "contact_candidates",
+        "sort_name",
+        "sort_amount",
         "merged_into",
     }
 )

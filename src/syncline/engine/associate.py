@@ -11,7 +11,7 @@ from syncline.clock import now
 from syncline.connectors.base import Association, Connector
 from syncline.engine.write import Target
 from syncline.errors import ScopeMissing
-from syncline.store import associations, payloads, planner, runs
+from syncline.store import associations, deal_people, payloads, planner, runs
 from syncline.store.associations import AssociationRow, Pair, Reference
 from syncline.store.db import Conn
 
@@ -203,3 +203,5 @@ class Associator:
                         actor=self._target.actor,
                         now=now(),
                     )
+                if (child, parent) == ("deal", "contact"):
+                    await deal_people.bring_up(conn, pair, part, deal_is_from=not reverse)

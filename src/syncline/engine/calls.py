@@ -86,8 +86,11 @@ class Calls:
         max_attempts: int = MAX_ATTEMPTS,
         give_up_after_seconds: float = GIVE_UP_AFTER_SECONDS,
         backoff_seconds: float = BACKOFF_SECONDS,
+        count: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._http = http
+        #: Asked before each attempt; raises where no more may be made.
+        self._count = count
         self._governor = governor
         self._tokens = tokens
         self.counts = counts or CallCounts()
@@ -140,6 +143,8 @@ class Calls:
 
     async def _attempt(self, request: Request, token: Token | None) -> Response:
         asked_at = time.monotonic()
+        if self._count is not None:
+            await self._count()
         slot = await self._governor.acquire(request.bucket, lane=self.lane)
         if slot is not None:
             slot.cost = request.cost

@@ -17,6 +17,7 @@ from syncline.domain.changes import ALL, Copy, copy_row
 from syncline.domain.mapping import MappedRecord
 from syncline.domain.merge import Merged, merge
 from syncline.domain.records import RecordType
+from syncline.engine.gate import admit, pass_gate
 from syncline.engine.prepare import Prepared, is_meaningful, is_news, is_outdated, latest_of
 from syncline.engine.recognise import recognise, tie_made
 from syncline.errors import Unavailable
@@ -68,11 +69,16 @@ class Chunk:
         self._always = always
         #: Remote id → what became of it, for records that existed here.
         self.agreed: dict[str, Agreed] = {}
+        #: Remote ids of persons who were erased: not stored.
+        self.shut_out: set[str] = set()
 
     async def write(self, batch: Sequence[Prepared]) -> None:
         target, conn = self._target, self._conn
+        key = await pass_gate(target, conn)
         latest = latest_of(batch)
         known = await payloads.lock_known(conn, target.table, remote_ids=list(latest), **target.keys)
+        if key is not None:
+            latest, self.shut_out = await admit(target, conn, key, latest, known, self._now)
         fresh = [record for record in latest.values() if is_news(record, known.get(record.remote_id))]
         fresh = await self._without_buried(fresh, known)
         self._counts.unchanged += len(batch) - len(fresh)
@@ -166,12 +172,19 @@ class Chunk:
             )
 
     async def _plan_writes(self, kind: RecordType, moved: Sequence[Prepared]) -> list[RecordWrite]:
-        target, conn = self._target, self._conn
+        target, conn, doubts = self._target, self._conn, self._target.doubts
+        pending = [] if doubts is None else await doubts.list_pending(conn)
         found = await self._lock_linked(kind, [record.remote_id for record in moved])
         # An id that was merged away means the survivor; a state of it that was read before is no news.
         own = [each for each in moved if each.remote_id not in found or found[each.remote_id].is_primary]
         self._counts.unchanged += len(moved) - len(own)
         strangers = [record for record in own if record.remote_id not in found]
+        if doubts is not None and pending:
+            in_doubt = doubts.find(pending, strangers)
+            await doubts.leave(target, conn, strangers, in_doubt, self._now)
+            self._counts.unchanged += len(in_doubt)
+            strangers = [each for each in strangers if each.remote_id not in in_doubt]
+            own = [each for each in own if each.remote_id not in in_doubt]
         recognised = await recognise(target, conn, kind, strangers, self._now)
         found.update(recognised.found)
         self._counts.unchanged += len(recognised.buried)

@@ -14,14 +14,14 @@ from uuid import UUID
 
 import structlog
 
-from syncline.clock import now
+from syncline.clock import from_ms, now
 from syncline.config import Settings
 from syncline.engine.burst import drain
 from syncline.engine.lease import hold_lease
 from syncline.engine.remotes import Remotes
 from syncline.engine.work import frames_of
 from syncline.errors import Busy, NotFound, PauseConnection, RetryLater, SynclineError
-from syncline.store import inbox, runs, tenants
+from syncline.store import inbox, retention, runs, tenants
 from syncline.store.db import Database
 from syncline.store.inbox import Waiting
 
@@ -35,7 +35,7 @@ _BUSY_SECONDS = 1.0
 _ERROR_SECONDS = 5.0
 _TIDY_SECONDS = 3600.0
 _KEEP_DONE = timedelta(days=7)
-_KEEP_FAILED = timedelta(days=30)
+_KEEP_REFUSED = timedelta(days=30)
 _KEEP_RUNS = timedelta(days=1)
 _KEEP_REFUSALS = 10_000
 #: How long the bursts in hand may go on after the word to stop.
@@ -188,12 +188,14 @@ async def prune_inboxes(db: Database) -> None:
         everybody = await tenants.list_tenants(conn)
     for tenant in everybody:
         async with db.transaction(tenant_id=tenant.tenant_id) as conn:
+            keep = (await retention.list_keeps(conn, tenant_id=tenant.tenant_id))["inbox"].cutoff(at)
             await inbox.prune(
                 conn,
                 tenant_id=tenant.tenant_id,
-                done_before=at - _KEEP_DONE,
-                failed_before=at - _KEEP_FAILED,
+                # What was worked off says nothing any more.
+                done_before=at - _KEEP_DONE if keep is None else max(at - _KEEP_DONE, keep),
+                failed_before=from_ms(0) if keep is None else keep,
             )
             await runs.prune_uneventful(conn, tenant_id=tenant.tenant_id, before=at - _KEEP_RUNS)
     async with db.transaction(tenant_id=None) as conn:
-        await inbox.prune_refusals(conn, before=at - _KEEP_FAILED, keep=_KEEP_REFUSALS)
+        await inbox.prune_refusals(conn, before=at - _KEEP_REFUSED, keep=_KEEP_REFUSALS)

@@ -30,6 +30,8 @@ class Prepared(msgspec.Struct, gc=False):
     mapped: MappedRecord | None
     parked: Parked | None
     external_id: str | None = None
+    #: Of one found by what it holds: the fields in which that is what was sent, however the CRM writes it.
+    alike: frozenset[str] = frozenset()
 
 
 def prepare_page(page: Page, mapper: Mapper | None) -> list[Prepared]:

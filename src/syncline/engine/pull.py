@@ -18,6 +18,7 @@ import structlog
 from syncline.clock import now
 from syncline.config import Settings
 from syncline.connectors.base import RemoteObject
+from syncline.engine.cancel import heed_cancel
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.notify import announce_conflicts
 from syncline.engine.readings import READINGS, Reading, find_reading
@@ -28,11 +29,12 @@ from syncline.errors import (
     NotFound,
     PauseConnection,
     RetryLater,
+    RunCancelled,
     SynclineError,
     TokenRejected,
 )
-from syncline.store import connections, parked, payloads, runs
-from syncline.store.db import Database
+from syncline.store import connections, limits, parked, payloads, runs
+from syncline.store.db import Conn, Database
 from syncline.store.runs import Run
 
 __all__ = ["READINGS", "Order", "begin_run", "carry_out", "fail_run", "finish_run", "pause", "pull"]
@@ -86,7 +88,8 @@ async def carry_out(
 ) -> Run:
     """Do a reading as a run under the lease of `purpose`, and return the run as written down.
 
-    What `tell` returns at the end is kept in the run's details. Raises as `pull` does.
+    What `tell` returns at the end is kept in the run's details. A run that somebody cancelled is returned as
+    such: it need not be tried again. Raises as `pull` does.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -98,14 +101,21 @@ async def carry_out(
                 f"{order.object_name} of {remote.name} is being synced by another process. Wait for it, or "
                 "see `syncline status`."
             ) from None
-        target = await begin_run(db, remote, order, reading.remote_object, lease, settings)
+        try:
+            target = await begin_run(db, remote, order, reading.remote_object, lease, settings)
+        except RunCancelled:
+            return await _get(db, remote, order)
         log = _log.bind(run=str(target.run_id), object=order.object_name, connection=remote.name)
         lane = remote.calls.lane
         try:
-            await reading.read(target, remote, full=order.full)
+            async with heed_cancel(target):
+                await reading.read(target, remote, full=order.full)
         except BaseException as error:
             failure = _leaf(error)
             await fail_run(db, remote, target, failure)
+            if isinstance(failure, RunCancelled):
+                log.info("run_cancelled")
+                return await _get(db, remote, order, target.run_id)
             log.warning("run_failed", error=type(failure).__name__, reason=_reason(failure))
             raise failure from error
         finally:
@@ -148,6 +158,8 @@ async def begin_run(
     async with db.transaction(tenant_id=remote.tenant_id) as conn:
         run_id = order.run_id
         if run_id is None or not await runs.start(conn, run_id, tenant_id=remote.tenant_id, now=now()):
+            if run_id is not None and await runs.is_cancelled(conn, run_id, tenant_id=remote.tenant_id):
+                raise RunCancelled
             # Nobody asked, or the run that was asked for has ended and its job is tried again.
             run_id = await runs.request(
                 conn,
@@ -168,6 +180,7 @@ async def begin_run(
         )
         # The first column of the frame all tables share exists from here on, also for custom objects.
         table = await payloads.ensure_table(conn, remote.platform_name, remote_object.name)
+        room = await _find_room(conn, remote, remote_object)
         parked_ids = await parked.list_ids(conn, **keys, object_name=remote_object.name)
     target = Target(
         db=db,
@@ -183,6 +196,7 @@ async def begin_run(
         count_calls=remote.count_calls,
         parked_ids=set(parked_ids),
         stop=order.stop,
+        room=room,
         chunk_rows=settings.chunk_rows,
         writers=settings.writers,
     )
@@ -190,6 +204,16 @@ async def begin_run(
         notify = order.on_progress
         target.on_progress = lambda: notify(target)
     return target
+
+
+async def _find_room(conn: Conn, remote: Remote, remote_object: RemoteObject) -> int | None:
+    """Return how many more records the tenant may store; None for as many as there are."""
+    if remote_object.record_type not in limits.COUNTED:
+        return None
+    most = (await limits.get(conn, tenant_id=remote.tenant_id)).stored_records
+    if most is None:
+        return None
+    return max(0, most - await limits.count_records(conn, tenant_id=remote.tenant_id))
 
 
 async def finish_run(
@@ -218,7 +242,7 @@ async def finish_run(
 async def fail_run(db: Database, remote: Remote, target: Target, failure: BaseException) -> None:
     """Write the failure down; it must not hide the failure itself when the database is what failed."""
     told_to_stop = target.stop is not None and target.stop.is_set() and isinstance(failure, RetryLater)
-    stopped = told_to_stop or not isinstance(failure, Exception)
+    stopped = told_to_stop or isinstance(failure, RunCancelled) or not isinstance(failure, Exception)
     try:
         await _end(
             db,
@@ -251,6 +275,13 @@ def _details(target: Target) -> dict[str, Any] | None:
     if target.refusals:
         details["refused"] = target.refusals
     return details or None
+
+
+async def _get(db: Database, remote: Remote, order: Order, run_id: UUID | None = None) -> Run:
+    wanted = run_id or order.run_id
+    assert wanted is not None  # noqa: S101 - only a run that was asked for is cancelled before it begins
+    async with db.transaction(tenant_id=remote.tenant_id) as conn:
+        return await runs.get(conn, wanted, tenant_id=remote.tenant_id)
 
 
 async def _end(

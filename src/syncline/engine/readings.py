@@ -14,6 +14,7 @@ from syncline.connectors.base import RemoteObject, Walk
 from syncline.engine import history, walk
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
+from syncline.engine.doubts import take_up
 from syncline.engine.follow import Follower, begin_following, find_watermark
 from syncline.engine.lookups import refresh_pipelines, refresh_properties
 from syncline.engine.naming import find_names
@@ -107,6 +108,7 @@ class Records:
             await target.refresh_statistics()
             await absence.run()
             await self._associate(target, remote, follower.touched)
+        await take_up(target, remote.connector, properties)
         if mapping is not None:
             resolver = Resolver(target, remote, mapping, properties)
             await resolver.run(lookups, all_read=not resumed, pipelines_are_fresh=refreshed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 from uuid import UUID
@@ -29,6 +29,7 @@ from syncline.engine.calls import (
 )
 from syncline.engine.lanes import Lane
 from syncline.engine.quota import Governor, Governors
+from syncline.engine.tenant_calls import CallsOfTenants
 from syncline.errors import Invalid, PauseConnection, SettingInvalid, TokenRejected
 from syncline.store import connections
 from syncline.store.connections import Connection
@@ -126,6 +127,8 @@ class Remote:
     policy: Policy
     #: How the CRM's clock goes; one for all runs of the connection in this process.
     skew: Skew
+    #: What opens secrets; here that which erased persons are known by.
+    vault: Vault = field(repr=False)
 
     @property
     def tenant_id(self) -> UUID:
@@ -146,6 +149,11 @@ class Remote:
     @property
     def platform_name(self) -> str:
         return self.connection.platform
+
+    @property
+    def account(self) -> str:
+        """The account behind the connection, whichever connection leads to it."""
+        return f"{self.connection.platform}:{self.connection.account_id or self.connection.id}"
 
     @property
     def currency(self) -> str | None:
@@ -177,6 +185,7 @@ class Remotes:
         self._db = db
         self._vault = vault
         self._governors = Governors(db)
+        self._counted = CallsOfTenants(db)
         self._https: dict[tuple[UUID, str], Transport] = {}
         self._tokens: dict[tuple[UUID, bytes], TokenSource] = {}
         self._skews: dict[UUID, Skew] = {}
@@ -188,6 +197,7 @@ class Remotes:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._governors.__aexit__(kind, error, trace)
+        await self._counted.aclose()
         for http in self._https.values():
             await http.aclose()
 
@@ -219,10 +229,13 @@ class Remotes:
             self._token_source(platform, connection),
             lane=lane,
             give_up_after_seconds=give_up_after_seconds,
+            count=self._counted.of_tenant(connection.tenant_id).take,
         )
         connector = platform.make(calls.send, plain_settings(connection))
         skew = self._skews.setdefault(connection.id, Skew())
-        return Remote(connection, platform, connector, calls, mapping.objects, mapping.policy, skew)
+        return Remote(
+            connection, platform, connector, calls, mapping.objects, mapping.policy, skew, self._vault
+        )
 
     def _governor(self, platform: Platform, connection: Connection) -> Governor:
         return self._governors.of_account(

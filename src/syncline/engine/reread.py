@@ -15,6 +15,7 @@ from syncline.config import Settings
 from syncline.connectors.base import RemoteObject
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator
+from syncline.engine.barring import follow_erasure
 from syncline.engine.hints import Hints
 from syncline.engine.lease import Lease
 from syncline.engine.lookups import refresh_pipelines, refresh_properties
@@ -125,13 +126,18 @@ class Rereading:
             self.doubtful |= found & hints.erased
 
     async def _erase(self, ids: Sequence[str]) -> None:
-        """Archive ours, forget theirs, and never read it again."""
+        """Archive ours, forget theirs, never read it again, and have the person erased everywhere here.
+
+        What the other CRMs have of them is a matter of their connections' settings.
+        """
         if not ids:
             return
         target = self._target
         kind = None if target.mapper is None else target.mapper.record_type
         async with target.db.transaction(tenant_id=target.tenant_id, bulk=True) as conn:
             await target.prove_lease(conn)
+            for each in ids:
+                await follow_erasure(conn, self.remote, target.object_name, each)
             if kind is not None:
                 await absences.archive_records(
                     conn,

@@ -28,6 +28,7 @@ from pgqueuer.qm import QueueManager
 from syncline import clock
 from syncline.config import Settings
 from syncline.engine.schedule import enqueue_due
+from syncline.engine.snapshot import Snapshots
 from syncline.errors import Busy, RetryLater, SynclineError
 from syncline.store import jobs, queueing, runs, workers
 from syncline.store.db import Database
@@ -110,6 +111,7 @@ class _Worker:
         #: Set when the jobs' time is over as well.
         self.abort = asyncio.Event()
         self._id = clock.new_id()
+        self._snapshots = Snapshots(db)
         self._driver: QueueDriver | None = None
         self._running: set[asyncio.Task[Any]] = set()
 
@@ -231,6 +233,8 @@ class _Worker:
         raise RunFailed(name) from None
 
     async def _enqueue(self) -> None:
+        # First, so that a day is kept as it began, and not as the reconcile of that hour left it.
+        await self._snapshots.take(clock.now())
         if await enqueue_due(self._db, clock.now()) and self._driver is not None:
             await self._driver.wake()
 

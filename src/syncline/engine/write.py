@@ -21,9 +21,11 @@ from syncline.domain.mapping import Mapper
 from syncline.domain.merge import Access
 from syncline.domain.policies import Policy
 from syncline.engine.chunk import Agreed, Chunk
+from syncline.engine.doubts import Doubts
+from syncline.engine.gate import Gate
 from syncline.engine.lease import Lease
 from syncline.engine.prepare import Prepared
-from syncline.errors import RetryLater, Unavailable
+from syncline.errors import LimitReached, RetryLater, RunCancelled, Unavailable
 from syncline.store import connections, parked, planner, runs
 from syncline.store.db import Conn, Database
 from syncline.store.keys import ConnectionKeys, CursorKeys, ObjectKeys
@@ -67,6 +69,10 @@ class Target:
     #: Who wins where both sides changed a field, and which fields may be written on which side.
     policy: Policy = field(default_factory=Policy)
     access: Access = field(default_factory=lambda: Access(push=()))
+    #: Tells what may be ours though it does not say so; None where everything we make says so.
+    doubts: Doubts | None = None
+    #: What keeps erased persons out; None where nothing that a CRM said is written.
+    gate: Gate | None = None
     #: The connection's name, for policies that trust one source more than another.
     source: str = ""
     #: Up to twenty reasons, for the run's error details.
@@ -81,6 +87,10 @@ class Target:
     unkept: int = 0
     on_progress: Callable[[], None] = lambda: None
     stop: asyncio.Event | None = None
+    #: How many more records the tenant may store; None for as many as there are.
+    room: int | None = None
+    #: True once somebody has asked for the run to end.
+    is_cancelled: bool = False
     #: Below 1,000 rows each statement's fixed cost shows; above 2,000 only the memory grows.
     chunk_rows: int = 2000
     writers: int = 2
@@ -127,7 +137,12 @@ class Target:
         return await write()
 
     def check_stop(self) -> None:
-        """Raise `RetryLater` once the process is to end. Call it behind what has been committed."""
+        """Raise `RetryLater` once the process is to end, `RunCancelled` once the run is.
+
+        Call it behind what has been committed.
+        """
+        if self.is_cancelled:
+            raise RunCancelled
         if self.stop is not None and self.stop.is_set():
             raise RetryLater("The worker is being ended; the next run goes on from here.", after_seconds=0)
 
@@ -167,6 +182,7 @@ class Target:
         chunk = Chunk(self, conn, counts, now(), always=always)
         if batch:
             await chunk.write(batch)
+            batch = [each for each in batch if each.remote_id not in chunk.shut_out]
         await self._park(conn, batch, unreadable, counts)
         return chunk.agreed
 
@@ -202,8 +218,17 @@ class Target:
                 await self.release(conn, clean)
 
     async def record_counts(self, conn: Conn, counts: RunCounts) -> None:
-        """Add a chunk's counts, and the calls made so far, to the run's row, in the chunk's transaction."""
-        await runs.add_counts(
+        """Add a chunk's counts, and the calls made so far, to the run's row, in the chunk's transaction.
+
+        Raises `LimitReached` when the chunk has made more records than the tenant may store.
+        """
+        if self.room is not None and counts.created and self.counts.created + counts.created > self.room:
+            raise LimitReached(
+                "This tenant may store no more records (stored_records), and nothing more is read until "
+                "there is room. Delete some, or ask whoever runs this installation for more.",
+                limit="stored_records",
+            )
+        if await runs.add_counts(
             conn,
             self.run_id,
             counts,
@@ -211,7 +236,8 @@ class Target:
             api_calls=self.count_calls(),
             expected=self.expected,
             now=now(),
-        )
+        ):
+            self.is_cancelled = True
 
     async def refresh_statistics(self) -> None:
         """Tell the planner of what this run has added, once that is much; the known costs nothing."""

@@ -135,6 +135,22 @@ async def set_credentials(
     )
 
 
+RENAME = """
+update sync.connections set name = %(name)s, updated_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s
+"""
+
+
+async def rename(conn: Conn, connection_id: UUID, name: str, *, tenant_id: UUID, now: datetime) -> None:
+    """Give a connection another name. Raises `AlreadyExists` when the tenant has one of that name."""
+    try:
+        await conn.execute(RENAME, {"tenant_id": tenant_id, "id": connection_id, "name": name, "now": now})
+    except UniqueViolation as error:
+        if error.diag.constraint_name == "connections_name_taken":
+            raise AlreadyExists(f"There is a connection called {name!r} already.") from error
+        raise
+
+
 PAUSE = """
 update sync.connections set status = 'paused', paused_reason = %(reason)s, updated_at = %(now)s
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'active'

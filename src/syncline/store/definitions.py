@@ -155,6 +155,20 @@ async def list_properties(conn: Conn, *, tenant_id: UUID, connection_id: UUID) -
         return await cursor.fetchall()
 
 
+LIST_OBJECTS = """
+select distinct p.object from sync.properties p
+where p.tenant_id = %(tenant_id)s and p.connection_id = %(connection_id)s
+order by p.object
+"""
+
+
+async def list_objects(conn: Conn, *, tenant_id: UUID, connection_id: UUID) -> list[str]:
+    """Return the objects of a connection whose definitions were read, custom ones too."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(LIST_OBJECTS, {"tenant_id": tenant_id, "connection_id": connection_id})
+        return await cursor.fetchall()
+
+
 PUT_PIPELINE = """
 with put as (
   insert into crm.pipelines as p (tenant_id, id, connection_id, remote_id, object, key, label, position,

@@ -14,7 +14,8 @@ from psycopg import sql
 from syncline.store.db import Conn
 from syncline.store.payloads import Table
 
-# Also for ids that were never seen here: they must not come with the next backfill.
+# Also for ids that were never seen here: they must not come with the next backfill. An ended connection
+# has no tombstones.
 BURY = """
 insert into sync.tombstones (tenant_id, connection_id, object, remote_id, record_type, record_id, reason,
   buried_at)
@@ -23,6 +24,8 @@ select %(tenant_id)s, %(connection_id)s, %(object)s, s.remote_id, coalesce(l.rec
 from unnest(%(remote_ids)s::text[]) as s (remote_id)
 left join sync.links l on l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
   and l.object = %(object)s and l.remote_id = s.remote_id
+where exists (select from sync.connections c
+              where c.tenant_id = %(tenant_id)s and c.id = %(connection_id)s)
 order by s.remote_id
 on conflict (tenant_id, connection_id, object, remote_id) do update
   set reason = excluded.reason, buried_at = excluded.buried_at
@@ -92,6 +95,30 @@ where i.tenant_id = %(tenant_id)s and i.connection_id = %(connection_id)s and i.
   and exists (select from unnest(%(remote_ids)s::text[]) as s (remote_id)
               where strpos(i.body, s.remote_id) > 0)
 """
+
+
+async def bury(
+    conn: Conn,
+    remote_ids: Sequence[str],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+    record_type: str,
+    now: datetime,
+) -> None:
+    """Keep remote records from coming back. May be repeated; while the links are still there."""
+    await conn.execute(
+        BURY,
+        {
+            "tenant_id": tenant_id,
+            "connection_id": connection_id,
+            "object": object_name,
+            "record_type": record_type,
+            "remote_ids": sorted(set(remote_ids)),
+            "now": now,
+        },
+    )
 
 
 async def erase(

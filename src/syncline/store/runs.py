@@ -105,6 +105,27 @@ async def request(
     return run_id
 
 
+FIND_PENDING = """
+select r.id from sync.runs r
+where r.tenant_id = %(tenant_id)s and r.connection_id = %(connection_id)s and r.object = %(object)s
+  and r.mode = %(mode)s and r.status = 'pending'
+order by r.requested_at
+limit 1
+"""
+
+
+async def find_pending(
+    conn: Conn, *, tenant_id: UUID, connection_id: UUID, object_name: str, mode: str
+) -> UUID | None:
+    """Return a run that was asked for and that no worker has begun."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            FIND_PENDING,
+            {"tenant_id": tenant_id, "connection_id": connection_id, "object": object_name, "mode": mode},
+        )
+        return await cursor.fetchone()
+
+
 START = """
 update sync.runs set status = 'running', started_at = %(now)s, updated_at = %(now)s
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'pending'
@@ -131,6 +152,7 @@ update sync.runs set records_read = records_read + %(read)s, records_created = r
   records_archived = records_archived + %(archived)s, records_failed = records_failed + %(failed)s,
   records_expected = coalesce(%(expected)s, records_expected), api_calls = %(api_calls)s, updated_at = %(now)s
 where tenant_id = %(tenant_id)s and id = %(id)s
+returning cancel_requested_at is not null
 """
 
 
@@ -143,24 +165,61 @@ async def add_counts(
     api_calls: int,
     now: datetime,
     expected: int | None = None,
-) -> None:
-    """Add a chunk's counts. Commits with the chunk, so that they are true after any crash."""
+) -> bool:
+    """Add a chunk's counts. Commits with the chunk, so that they are true after any crash.
+
+    Returns whether somebody has asked for the run to end.
+    """
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            ADD_COUNTS,
+            {
+                "tenant_id": tenant_id,
+                "id": run_id,
+                "read": counts.read,
+                "created": counts.created,
+                "updated": counts.updated,
+                "unchanged": counts.unchanged,
+                "archived": counts.archived,
+                "failed": counts.failed,
+                "api_calls": api_calls,
+                "expected": expected,
+                "now": now,
+            },
+        )
+        return bool(await cursor.fetchone())
+
+
+ASK_TO_CANCEL = """
+update sync.runs
+set cancel_requested_at = coalesce(cancel_requested_at, %(now)s),
+  cancel_requested_by = coalesce(cancel_requested_by, %(by)s), updated_at = %(now)s,
+  status = case status when 'pending' then 'cancelled' else status end,
+  completed_at = case status when 'pending' then %(now)s end,
+  error_details = case status when 'pending' then %(details)s else error_details end
+where tenant_id = %(tenant_id)s and id = %(id)s and completed_at is null
+"""
+
+
+async def ask_to_cancel(conn: Conn, run_id: UUID, *, by: str, tenant_id: UUID, now: datetime) -> None:
+    """End a run that waits, and let one that runs know that it is to end."""
+    details = Jsonb({"error": f"Cancelled by {by}.", "kind": "RunCancelled"})
     await conn.execute(
-        ADD_COUNTS,
-        {
-            "tenant_id": tenant_id,
-            "id": run_id,
-            "read": counts.read,
-            "created": counts.created,
-            "updated": counts.updated,
-            "unchanged": counts.unchanged,
-            "archived": counts.archived,
-            "failed": counts.failed,
-            "api_calls": api_calls,
-            "expected": expected,
-            "now": now,
-        },
+        ASK_TO_CANCEL, {"tenant_id": tenant_id, "id": run_id, "by": by, "now": now, "details": details}
     )
+
+
+IS_CANCELLED = """
+select exists (select from sync.runs where tenant_id = %(tenant_id)s and id = %(id)s
+               and cancel_requested_at is not null)
+"""
+
+
+async def is_cancelled(conn: Conn, run_id: UUID, *, tenant_id: UUID) -> bool:
+    """Tell whether somebody has asked for a run to end."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(IS_CANCELLED, {"tenant_id": tenant_id, "id": run_id})
+        return bool(await cursor.fetchone())
 
 
 FINISH = """

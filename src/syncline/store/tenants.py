@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from uuid import UUID
 
 from psycopg.rows import class_row
 
-from syncline.errors import NotFound
+from syncline.errors import AlreadyExists, NotFound
 from syncline.store.db import Conn
 
 
@@ -70,3 +71,54 @@ where tenant_id = %(tenant_id)s
 
 async def change_settings(conn: Conn, settings: TenantSettings, *, tenant_id: UUID) -> None:
     await conn.execute(CHANGE_SETTINGS, {"tenant_id": tenant_id, **asdict(settings)})
+
+
+LOCK_NAMES = "select pg_catalog.pg_advisory_xact_lock(7263019, 0)"
+ADD = """
+select app.add_tenant(%(added)s, %(slug)s, %(label)s, %(time_zone)s, %(currency)s, %(default_region)s, %(at)s)
+"""
+
+
+async def add(
+    conn: Conn, added: UUID, *, slug: str, label: str, settings: TenantSettings, at: datetime
+) -> None:
+    """Make a tenant. Raises `AlreadyExists`; the transaction is then of no more use.
+
+    Needs no tenant to be set. Two made at once with one name are told apart by the lock, which the
+    transaction keeps: a unique index would have to begin with the tenant.
+    """
+    await conn.execute(LOCK_NAMES)
+    if any(each.slug == slug for each in await list_tenants(conn)):
+        raise AlreadyExists(f"There is a tenant called {slug!r} already. Choose another name.")
+    await conn.execute(ADD, {"added": added, "slug": slug, "label": label, "at": at, **asdict(settings)})
+
+
+IS_ACTIVE = """
+select status = 'active' from app.tenants where tenant_id = %(tenant_id)s
+"""
+
+
+async def is_active(conn: Conn, *, tenant_id: UUID) -> bool:
+    """Tell whether anything is to be done for a tenant: it is there, and not suspended."""
+    row = await (await conn.execute(IS_ACTIVE, {"tenant_id": tenant_id})).fetchone()
+    return row == (True,)
+
+
+RENAME = """
+update app.tenants set label = %(label)s where tenant_id = %(tenant_id)s
+"""
+
+
+async def rename(conn: Conn, label: str, *, tenant_id: UUID) -> None:
+    await conn.execute(RENAME, {"tenant_id": tenant_id, "label": label})
+
+
+SET_STATUS = """
+update app.tenants set status = %(status)s where tenant_id = %(tenant_id)s and status <> %(status)s
+"""
+
+
+async def set_status(conn: Conn, status: str, *, tenant_id: UUID) -> bool:
+    """Suspend a tenant or let it go on; False when it is so already."""
+    done = await conn.execute(SET_STATUS, {"tenant_id": tenant_id, "status": status})
+    return done.rowcount == 1

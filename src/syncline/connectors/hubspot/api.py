@@ -20,7 +20,7 @@ Version = Literal["2026-03", "legacy"]
 Route = Literal[
     "list", "search", "batch_read", "associations", "properties", "pipelines", "owners", "schemas", "account",
     "token", "batch_update", "batch_upsert", "batch_create", "batch_archive", "property_groups",
-    "associate", "associate_default", "dissociate", "dissociate_types", "merge",
+    "associate", "associate_default", "dissociate", "dissociate_types", "merge", "gdpr_delete",
 ]  # fmt: skip
 
 _PATHS: dict[Route, tuple[str, str]] = {
@@ -45,6 +45,7 @@ _PATHS: dict[Route, tuple[str, str]] = {
         "/crm/v3/objects/{object}/batch/archive",
     ),
     "merge": ("/crm/objects/2026-03/{object}/merge", "/crm/v3/objects/{object}/merge"),
+    "gdpr_delete": ("/crm/objects/2026-03/{object}/gdpr-delete", "/crm/v3/objects/{object}/gdpr-delete"),
     "property_groups": ("/crm/properties/2026-03/{object}/groups", "/crm/v3/properties/{object}/groups"),
     "associate": (
         "/crm/associations/2026-03/{object}/{to}/batch/create",

@@ -19,6 +19,7 @@ from syncline.connectors.hubspot import (
     account,
     associations,
     definitions,
+    erasing,
     history,
     linking,
     properties,
@@ -179,6 +180,12 @@ class HubSpot(Plain):
         if object_name not in CAPABILITIES.mergeable:
             raise Invalid(f"HubSpot cannot merge {object_name}.")
         return await writing.merge_records(self._api, object_name, survivor_id, merged_id)
+
+    async def erase_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        if object_name not in CAPABILITIES.persons:
+            raise Invalid(f"HubSpot erases contacts only, not {object_name}.")
+        _check_writable(object_name, len(remote_ids), CAPABILITIES.write_batch)
+        return await erasing.erase_many(self._api, object_name, remote_ids)
 
     async def ensure_webhooks(self, address: str, secret: str) -> list[str]:
         del address, secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from syncline.connectors.base import Capabilities, RemoteObject
+from syncline.connectors.base import Capabilities, Persons, RemoteObject
 from syncline.connectors.transport import Quota
 
 PLATFORM = "hubspot"
@@ -118,6 +118,16 @@ CAPABILITIES = Capabilities(
     mergeable=frozenset({"contacts", "companies", "deals", "tickets"}),
     supports_custom_objects=True,
     supports_oauth=True,
+    persons={
+        "contacts": Persons(
+            emails=(("properties", "email"), ("properties", "hs_additional_emails")),
+            phones=(("properties", "phone"), ("properties", "mobilephone")),
+            left_behind=(
+                "HubSpot purges a contact within 30 days, and decides itself what becomes of notes, calls "
+                "and e-mails that belong to it; deals and companies stay, with what their texts say."
+            ),
+        )
+    },
 )
 
 

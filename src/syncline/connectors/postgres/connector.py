@@ -319,6 +319,13 @@ class Postgres(Plain):
                 for each in found.changes
             ]
 
+    async def erase_many(self, object_name: str, remote_ids: Sequence[str]) -> list[WriteOutcome]:
+        if object_name not in CAPABILITIES.persons:
+            raise Invalid(f"Only contacts can be erased, not {object_name}.")
+        _check_writable(object_name, len(remote_ids))
+        place = self._places.of(object_name)
+        return await sending.erase_many(self._send, place, self._places.erased, remote_ids)
+
     def external_id_property(self, object_name: str) -> WantedProperty | None:
         return None if object_name == USERS else describing.EXTERNAL_ID_PROPERTY
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from syncline.connectors.base import Capabilities, RemoteObject
+from syncline.connectors.base import Capabilities, Persons, RemoteObject
 from syncline.connectors.postgres.places import SETTINGS
 from syncline.connectors.postgres.virtual import ACTIVITIES, DEALS
 from syncline.connectors.transport import Quota
@@ -63,6 +63,16 @@ CAPABILITIES = Capabilities(
     supports_oauth=False,
     references=REFERENCES,
     settings=SETTINGS,
+    persons={
+        "contacts": Persons(
+            emails=(("email",),),
+            phones=(("phone",),),
+            left_behind=(
+                "The row is deleted, or the columns of the setting erase_columns are emptied; what other "
+                "tables hold, and the database's own backups, are its administrator's matter."
+            ),
+        )
+    },
     makes_webhooks=True,
     listens=True,
     # A modified time is that of its transaction's beginning, and is seen when that commits: no transaction of

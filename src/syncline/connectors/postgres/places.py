@@ -19,6 +19,7 @@ TABLES = {
 #: The column for our own ids of records.
 EXTERNAL_ID = "syncline_record_id"
 SCHEMA, MODIFIED, ARCHIVED, STAGES = "schema", "modified_column", "archived_column", "stages"
+ERASED = "erase_columns"
 SETTINGS: Mapping[str, str] = {
     SCHEMA: "The schema the tables are in; public unless it is named.",
     **{
@@ -26,6 +27,7 @@ SETTINGS: Mapping[str, str] = {
     },
     MODIFIED: "The column with the time of a row's last change; updated_at unless it is named.",
     ARCHIVED: "The column that says a row is deleted although it is there; else deleted_at and the like.",
+    ERASED: "Columns of contacts that an erasure empties, separated by commas; else it deletes the row.",
     STAGES: "The stages of deals in their order, separated by commas; else those that deals are in.",
 }
 #: Schemas of Postgres's own and of Syncline's, where no CRM is.
@@ -51,6 +53,8 @@ class Places(msgspec.Struct, frozen=True):
     modified: str
     archived: str | None
     stages: tuple[str, ...]
+    #: Columns that an erasure empties; without any it deletes the row.
+    erased: tuple[str, ...] = ()
 
     def of(self, object_name: str) -> Place:
         """Return where an object is; one that is not known by name is the table of that name."""
@@ -65,7 +69,7 @@ def read_places(settings: Mapping[str, str]) -> Places:
     """Read a connection's settings; those of others are passed over. Raises `SettingInvalid`."""
     chosen = {name: settings[name].strip() for name in SETTINGS if settings.get(name, "").strip()}
     for name, value in chosen.items():
-        if name != STAGES and (len(value.encode()) > _LONGEST_NAME or not value.isprintable()):
+        if name not in (STAGES, ERASED) and (len(value.encode()) > _LONGEST_NAME or not value.isprintable()):
             raise SettingInvalid(f"{name} is no name of Postgres's: at most 63 bytes that can be printed.")
     schema = chosen.get(SCHEMA, "public")
     if schema in _NO_SCHEMAS or schema.startswith("pg_"):
@@ -73,5 +77,10 @@ def read_places(settings: Mapping[str, str]) -> Places:
     tables = {name: chosen.get(f"table_{name}", table) for name, table in TABLES.items()}
     if len(set(tables.values())) < len(tables):
         raise SettingInvalid("Two objects are set to the same table. Give each its own.")
-    stages = tuple(dict.fromkeys(each.strip() for each in chosen.get(STAGES, "").split(",") if each.strip()))
-    return Places(schema, tables, chosen.get(MODIFIED, "updated_at"), chosen.get(ARCHIVED), stages)
+    modified = chosen.get(MODIFIED, "updated_at")
+    stages, erased = _listed(chosen.get(STAGES, "")), _listed(chosen.get(ERASED, ""))
+    return Places(schema, tables, modified, chosen.get(ARCHIVED), stages, erased)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))

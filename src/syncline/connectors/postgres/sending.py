@@ -13,6 +13,7 @@ from syncline.connectors.postgres.places import Place, Places
 from syncline.connectors.postgres.virtual import Unwritable, without_virtual
 from syncline.connectors.postgres.wire import (
     ArchiveRows,
+    EraseRows,
     Outcome,
     Outcomes,
     Refer,
@@ -95,6 +96,14 @@ async def _send(
 
 async def archive_many(send: Send, place: Place, remote_ids: Sequence[str]) -> list[WriteOutcome]:
     answer = await send(Request("POST", "/archive", json=ArchiveRows(place, list(remote_ids))))
+    found = read_answer(answer, Outcomes).outcomes
+    return [_outcome("", each, each, outcome) for each, outcome in zip(remote_ids, found, strict=True)]
+
+
+async def erase_many(
+    send: Send, place: Place, columns: tuple[str, ...], remote_ids: Sequence[str]
+) -> list[WriteOutcome]:
+    answer = await send(Request("POST", "/erase", json=EraseRows(place, list(remote_ids), columns)))
     found = read_answer(answer, Outcomes).outcomes
     return [_outcome("", each, each, outcome) for each, outcome in zip(remote_ids, found, strict=True)]
 

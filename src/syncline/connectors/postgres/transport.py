@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import psycopg
 
-from syncline.connectors.postgres import asking, columns, reading, watching, writing
+from syncline.connectors.postgres import asking, columns, erasing, reading, watching, writing
 from syncline.connectors.postgres.address import Address, read_address
 from syncline.connectors.postgres.catalogue import Table, Tables
 from syncline.connectors.postgres.failures import explain_error, is_stale
@@ -23,6 +23,7 @@ from syncline.connectors.postgres.wire import (
     ArchiveRows,
     AskServer,
     AskTable,
+    EraseRows,
     ReadByIds,
     ReadChanged,
     ReadLinks,
@@ -135,6 +136,9 @@ class PostgresTransport:
         if request.path == "/write":
             writes = _read(request, WriteRows)
             return self._with(writes.place, lambda conn, table: writing.write_rows(conn, table, writes))
+        if request.path == "/erase":
+            erase = _read(request, EraseRows)
+            return self._with(erase.place, lambda conn, table: erasing.erase_rows(conn, table, erase))
         if request.path == "/archive":
             archive = _read(request, ArchiveRows)
             return self._with(archive.place, lambda conn, table: writing.archive_rows(conn, table, archive))
@@ -155,7 +159,7 @@ class PostgresTransport:
         return with_table
 
 
-_WRITING = frozenset({"/write", "/archive", "/refer", "/unrefer", "/install", "/uninstall"})
+_WRITING = frozenset({"/write", "/archive", "/erase", "/refer", "/unrefer", "/install", "/uninstall"})
 
 
 async def _itself(conn: Conn, table: Table) -> Table:

@@ -133,6 +133,14 @@ class ArchiveRows(msgspec.Struct, frozen=True):
     ids: list[str]
 
 
+class EraseRows(msgspec.Struct, frozen=True):
+    """`/erase`: empties columns of rows, or without any deletes the rows; a bad one fails alone."""
+
+    place: Place
+    ids: list[str]
+    columns: tuple[str, ...] = ()
+
+
 class Refer(msgspec.Struct, frozen=True):
     """A row and what it shall refer to, or no longer refer to."""
 

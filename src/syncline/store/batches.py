@@ -1,0 +1,189 @@
+"""Edits of many records, imports, taking them back: what is planned, and how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import class_row, scalar_row
+
+from syncline.errors import NotFound
+from syncline.store.db import Conn
+from syncline.store.rows import exact_rows, to_json
+
+BatchKind = Literal["edit", "import", "undo"]
+BatchState = Literal["planned", "running", "success", "partial", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    id: UUID
+    kind: BatchKind
+    record_type: str
+    state: BatchState
+    #: What is to be done; its form is the kind's.
+    terms: dict[str, Any]
+    rows: int
+    #: Rows that were looked at, and of them what became.
+    done: int
+    created: int
+    changed: int
+    skipped: int
+    failed: int
+    source: str
+    planned_by: str
+    planned_at: datetime
+    started_at: datetime | None
+    moved_at: datetime | None
+    ended_at: datetime | None
+
+
+_COLUMNS = """
+select b.id, b.kind, b.record_type, b.state, b.terms, b.rows, b.done, b.created, b.changed, b.skipped,
+  b.failed, b.source, b.planned_by, b.planned_at, b.started_at, b.moved_at, b.ended_at
+from app.batches b
+where b.tenant_id = %(tenant_id)s
+"""
+
+INSERT = """
+insert into app.batches (tenant_id, id, kind, record_type, terms, source, planned_by, planned_at)
+values (%(tenant_id)s, %(id)s, %(kind)s, %(record_type)s, %(terms)s::jsonb, %(source)s, %(planned_by)s,
+  %(now)s)
+"""
+
+
+async def insert(
+    conn: Conn,
+    batch_id: UUID,
+    kind: BatchKind,
+    record_type: str,
+    terms: Mapping[str, Any],
+    *,
+    tenant_id: UUID,
+    source: str,
+    planned_by: str,
+    now: datetime,
+) -> None:
+    """Write down a batch that is planned. Its rows follow."""
+    await conn.execute(
+        INSERT,
+        {
+            "tenant_id": tenant_id,
+            "id": batch_id,
+            "kind": kind,
+            "record_type": record_type,
+            "terms": to_json(dict(terms)),
+            "source": source,
+            "planned_by": planned_by,
+            "now": now,
+        },
+    )
+
+
+SET_TERMS = "update app.batches set terms = %(terms)s::jsonb where tenant_id = %(tenant_id)s and id = %(id)s"
+
+
+async def set_terms(conn: Conn, batch_id: UUID, terms: Mapping[str, Any], *, tenant_id: UUID) -> None:
+    await conn.execute(SET_TERMS, {"tenant_id": tenant_id, "id": batch_id, "terms": to_json(dict(terms))})
+
+
+GET = _COLUMNS + "and b.id = %(id)s"
+LOCK = GET + " for update"
+
+
+async def get(conn: Conn, batch_id: UUID, *, tenant_id: UUID, lock: bool = False) -> Batch:
+    """Return a batch; `lock` lets no other chunk of it be done meanwhile. Raises `NotFound`."""
+    async with exact_rows(conn, Batch) as cursor:
+        await cursor.execute(LOCK if lock else GET, {"tenant_id": tenant_id, "id": batch_id})
+        found = await cursor.fetchone()
+    if found is None:
+        raise NotFound("There is no such batch.")
+    return found
+
+
+LIST = _COLUMNS + "and b.state <> 'planned' order by b.planned_at desc, b.id limit %(limit)s"
+
+
+async def list_latest(conn: Conn, *, tenant_id: UUID, limit: int) -> list[Batch]:
+    """Return batches that were begun, the latest first."""
+    async with exact_rows(conn, Batch) as cursor:
+        await cursor.execute(LIST, {"tenant_id": tenant_id, "limit": limit})
+        return await cursor.fetchall()
+
+
+FORGET = """
+delete from app.batches b
+where b.tenant_id = %(tenant_id)s and b.state in ('planned', 'cancelled') and b.done = 0
+  and b.planned_at < %(before)s
+"""
+
+
+async def forget_unused(conn: Conn, *, tenant_id: UUID, now: datetime) -> None:
+    """Delete what was planned a day ago and never done."""
+    await conn.execute(FORGET, {"tenant_id": tenant_id, "before": now - timedelta(days=1)})
+
+
+COUNT_ROWS = """
+update app.batches b
+set rows = (select count(*) from app.batch_rows r where r.tenant_id = %(tenant_id)s and r.batch_id = %(id)s)
+where b.tenant_id = %(tenant_id)s and b.id = %(id)s
+"""
+
+
+async def count_rows(conn: Conn, batch_id: UUID, *, tenant_id: UUID) -> None:
+    """Note how many rows a batch has."""
+    await conn.execute(COUNT_ROWS, {"tenant_id": tenant_id, "id": batch_id})
+
+
+BEGIN = """
+update app.batches
+set state = 'running', started_at = coalesce(started_at, %(now)s), moved_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s and state in ('planned', 'running')
+returning id
+"""
+
+
+async def begin(conn: Conn, batch_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
+    """Let a batch run, or go on; False where it has ended."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(BEGIN, {"tenant_id": tenant_id, "id": batch_id, "now": now})
+        return await cursor.fetchone() is not None
+
+
+END = """
+update app.batches
+set state = %(state)s, ended_at = %(now)s
+where tenant_id = %(tenant_id)s and id = %(id)s and state in ('planned', 'running')
+returning id
+"""
+
+
+async def end(conn: Conn, batch_id: UUID, state: BatchState, *, tenant_id: UUID, now: datetime) -> bool:
+    """Let a batch have ended; False where it had."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(END, {"tenant_id": tenant_id, "id": batch_id, "state": state, "now": now})
+        return await cursor.fetchone() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    id: UUID
+    state: BatchState
+
+
+FIND_UNDO = """
+select b.id, b.state from app.batches b
+where b.tenant_id = %(tenant_id)s and b.kind = 'undo' and b.terms ->> 'undoes' = %(undone)s
+  and b.state <> 'planned' and b.state <> 'cancelled'
+order by b.planned_at desc limit 1
+"""
+
+
+async def find_undo(conn: Conn, batch_id: UUID, *, tenant_id: UUID) -> Undoing | None:
+    """Return the batch that took another one back, or is doing so."""
+    async with conn.cursor(row_factory=class_row(Undoing)) as cursor:
+        await cursor.execute(FIND_UNDO, {"tenant_id": tenant_id, "undone": str(batch_id)})
+        return await cursor.fetchone()

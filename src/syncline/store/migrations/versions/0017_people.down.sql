@@ -1,0 +1,13 @@
+drop view compat.users;
+drop function app.note_for_account(text, text, text, text, timestamptz);
+drop function app.add_tenant(uuid, text, text, text, text, text, timestamptz);
+drop function app.memberships_of(uuid);
+drop table app.audit_log;
+drop table app.api_keys;
+drop table app.invitations;
+drop table app.password_links;
+drop table app.attempts;
+drop table app.sessions;
+drop policy colleagues on app.users;
+drop table app.memberships;
+drop table app.users;

@@ -1,0 +1,189 @@
+-- name: pipeline_value
+-- number: 7
+-- label: Pipeline value
+-- unit: money
+-- shape: pipeline
+-- meaning: The amounts of the deals that were open at the end of the period, added up; beside it
+--   the same weighted by probability.
+-- records: Deals open then, with what they were worth then.
+-- parameters: connection, currency, first_at, home_currency, is_now, last_at, moments, now_at,
+--   owners, pipeline, seen, tenant_id, time_zone
+with anywhere as materialized (
+  -- For a deal that has changed its pipeline since: a stage of that name, wherever it is.
+  select distinct on (s.key) s.key, s.id, s.label, s.is_closed, s.probability
+  from crm.stages s
+  where s.tenant_id = %(tenant_id)s
+  order by s.key, s.archived_at desc nulls first, s.id
+), closed as materialized (
+  select s.key from crm.stages s
+  where s.tenant_id = %(tenant_id)s
+  group by s.key
+  having bool_and(s.is_closed)
+), opened as (
+  -- For how long which deal was in which open stage, and the first and last of the moments within that.
+  select h.record_id, coalesce(s.id, w.id) as stage_id, h.value as stage, d.pipeline_id, k.currency,
+    case when h.value = d.stage then coalesce(d.probability, s.probability, w.probability)
+         else coalesce(s.probability, w.probability) end as probability,
+    h.valid_from as from_at, e.to_at,
+    width_bucket(h.valid_from - interval '1 microsecond', %(moments)s::timestamptz[]) + 1 as first,
+    width_bucket(e.to_at - interval '1 microsecond', %(moments)s::timestamptz[]) as last
+  from crm.field_history h
+  join crm.deals d on d.tenant_id = %(tenant_id)s and d.id = h.record_id
+  left join crm.stages s on s.tenant_id = %(tenant_id)s and s.pipeline_id = d.pipeline_id and s.key = h.value
+  left join anywhere w on s.id is null and w.key = h.value
+  left join crm.stages n on n.tenant_id = %(tenant_id)s and n.id = d.stage_id
+  cross join lateral (select least(coalesce(h.valid_to, 'infinity'::timestamptz),
+      case when d.status <> 'open' and not coalesce(n.is_closed, false)
+           then coalesce(d.closed_at, '-infinity'::timestamptz) end) as to_at) e
+  cross join lateral (
+    select case when d.currency <> '' then upper(d.currency) else %(home_currency)s end as currency) k
+  where h.tenant_id = %(tenant_id)s and h.record_type = 'deal' and h.field = 'stage'
+    and case when h.valid_to is null then 'infinity'::timestamptz else h.valid_to end
+      > %(first_at)s::timestamptz
+    and h.valid_from <= %(last_at)s::timestamptz
+    and h.value not in (select each.key from closed each)
+    and not coalesce(s.is_closed, w.is_closed, false)
+    and d.archived_at is null and d.merged_into is null
+    and (%(seen)s::uuid[] is null or d.owner_id is null or d.owner_id = any(%(seen)s::uuid[]))
+    and (%(owners)s::uuid[] is null or d.owner_id = any(%(owners)s::uuid[]))
+    and (%(pipeline)s::uuid is null or d.pipeline_id = %(pipeline)s::uuid)
+    and (%(connection)s::uuid is null or exists (
+      select from sync.links l
+      where l.tenant_id = %(tenant_id)s and l.record_id = d.id and l.connection_id = %(connection)s::uuid
+        and l.record_type = 'deal' and l.is_primary))
+), worth as (
+  select h.record_id, h.value as amount, h.valid_from as from_at,
+    coalesce(h.valid_to, 'infinity'::timestamptz) as to_at
+  from crm.field_history h
+  where h.tenant_id = %(tenant_id)s and h.record_type = 'deal' and h.field = 'amount'
+    and case when h.valid_to is null then 'infinity'::timestamptz else h.valid_to end
+      > %(first_at)s::timestamptz
+    and h.valid_from <= %(last_at)s::timestamptz and h.value is not null
+), valued as (
+  select o.stage_id, o.stage, o.pipeline_id, o.currency, n.amount, n.amount * o.probability / 100 as weighted,
+    width_bucket(greatest(o.from_at, v.from_at) - interval '1 microsecond', %(moments)s::timestamptz[]) + 1
+      as first,
+    width_bucket(least(o.to_at, v.to_at) - interval '1 microsecond', %(moments)s::timestamptz[]) as last
+  from opened o
+  join worth v on v.record_id = o.record_id and v.from_at < o.to_at and v.to_at > o.from_at
+  cross join lateral (
+    select case when v.amount ~ '^-?[0-9]+([.][0-9]+)?$' then v.amount::numeric end as amount) n
+  where o.first <= o.last
+), cells as (
+  -- What covers the same moments is added up before it is told for each of them.
+  select o.first, o.last, o.pipeline_id, o.stage_id, o.stage, o.currency, count(*) as deals,
+    0 as valued, 0::numeric as amount, 0::numeric as weighted
+  from opened o where o.first <= o.last
+  group by 1, 2, 3, 4, 5, 6
+  union all
+  select v.first, v.last, v.pipeline_id, v.stage_id, v.stage, v.currency, 0,
+    count(v.amount), coalesce(sum(v.amount), 0), coalesce(sum(v.weighted), 0)
+  from valued v where v.first <= v.last
+  group by 1, 2, 3, 4, 5, 6
+), held as (
+  select m.slot::integer as slot, m.at, c.pipeline_id, c.stage_id, c.stage, c.currency,
+    sum(c.deals) as deals, sum(c.valued) as valued, sum(c.amount) as amount, sum(c.weighted) as weighted
+  from unnest(%(moments)s::timestamptz[]) with ordinality as m (at, slot)
+  join cells c on m.slot between c.first and c.last
+  group by 1, 2, 3, 4, 5, 6
+  union all
+  -- The present is what stands here, not what history has heard of it.
+  select cardinality(%(moments)s::timestamptz[]) + 1, %(now_at)s::timestamptz, d.pipeline_id, d.stage_id,
+    d.stage, case when d.currency <> '' then upper(d.currency) else %(home_currency)s end,
+    count(*), count(d.amount),
+    coalesce(sum(d.amount), 0), coalesce(sum(d.amount * coalesce(d.probability, s.probability) / 100), 0)
+  from crm.deals d
+  left join crm.stages s on s.tenant_id = %(tenant_id)s and s.id = d.stage_id
+  where d.tenant_id = %(tenant_id)s and d.status = 'open' and %(is_now)s::boolean
+    and d.archived_at is null and d.merged_into is null
+    and (%(seen)s::uuid[] is null or d.owner_id is null or d.owner_id = any(%(seen)s::uuid[]))
+    and (%(owners)s::uuid[] is null or d.owner_id = any(%(owners)s::uuid[]))
+    and (%(pipeline)s::uuid is null or d.pipeline_id = %(pipeline)s::uuid)
+    and (%(connection)s::uuid is null or exists (
+      select from sync.links l
+      where l.tenant_id = %(tenant_id)s and l.record_id = d.id and l.connection_id = %(connection)s::uuid
+        and l.record_type = 'deal' and l.is_primary))
+  group by 3, 4, 5, 6
+)
+select h.slot, p.label as pipeline, coalesce(s.label, h.stage) as stage, coalesce(s.position, 0) as place,
+  h.currency, h.deals, h.valued, h.amount, h.weighted,
+  case when h.valued = 0 then 0 when h.currency = %(currency)s then h.amount else h.amount * r.rate end
+    as value,
+  case when h.valued = 0 then 0 when h.currency = %(currency)s then h.weighted else h.weighted * r.rate end
+    as weighted_value
+from held h
+left join crm.pipelines p on p.tenant_id = %(tenant_id)s and p.id = h.pipeline_id
+left join crm.stages s on s.tenant_id = %(tenant_id)s and s.id = h.stage_id
+left join lateral (
+  select r.rate from crm.exchange_rates r
+  where r.tenant_id = %(tenant_id)s and r.from_currency = h.currency and r.to_currency = %(currency)s
+    and r.valid_on <= (h.at at time zone %(time_zone)s)::date
+  order by r.valid_on desc limit 1) r on h.currency <> %(currency)s
+order by h.slot, p.position, p.label, coalesce(s.position, 0), 3, h.currency
+-- Records
+with anywhere as materialized (
+  -- For a deal that has changed its pipeline since: a stage of that name, wherever it is.
+  select distinct on (s.key) s.key, s.id, s.label, s.is_closed, s.probability
+  from crm.stages s
+  where s.tenant_id = %(tenant_id)s
+  order by s.key, s.archived_at desc nulls first, s.id
+), closed as materialized (
+  select s.key from crm.stages s
+  where s.tenant_id = %(tenant_id)s
+  group by s.key
+  having bool_and(s.is_closed)
+), held as (
+  select d.id, d.name, d.created_at, d.amount,
+    case when d.currency <> '' then upper(d.currency) else %(home_currency)s end as currency,
+    coalesce(s.label, d.stage) as stage
+  from crm.deals d
+  left join crm.stages s on s.tenant_id = %(tenant_id)s and s.id = d.stage_id
+  where d.tenant_id = %(tenant_id)s and d.status = 'open' and %(is_now)s::boolean
+    and d.archived_at is null and d.merged_into is null
+    and (%(seen)s::uuid[] is null or d.owner_id is null or d.owner_id = any(%(seen)s::uuid[]))
+    and (%(owners)s::uuid[] is null or d.owner_id = any(%(owners)s::uuid[]))
+    and (%(pipeline)s::uuid is null or d.pipeline_id = %(pipeline)s::uuid)
+    and (%(connection)s::uuid is null or exists (
+      select from sync.links l
+      where l.tenant_id = %(tenant_id)s and l.record_id = d.id and l.connection_id = %(connection)s::uuid
+        and l.record_type = 'deal' and l.is_primary))
+  union all
+  select d.id, d.name, d.created_at, v.value::numeric,
+    case when d.currency <> '' then upper(d.currency) else %(home_currency)s end,
+    coalesce(s.label, w.label, h.value)
+  from crm.field_history h
+  join crm.deals d on d.tenant_id = %(tenant_id)s and d.id = h.record_id
+  left join crm.stages s on s.tenant_id = %(tenant_id)s and s.pipeline_id = d.pipeline_id and s.key = h.value
+  left join anywhere w on s.id is null and w.key = h.value
+  left join crm.stages n on n.tenant_id = %(tenant_id)s and n.id = d.stage_id
+  left join crm.field_history v on v.tenant_id = %(tenant_id)s and v.record_type = 'deal'
+    and v.record_id = d.id and v.field = 'amount' and v.valid_from <= %(now_at)s
+    and coalesce(v.valid_to, 'infinity'::timestamptz) > %(now_at)s and v.value ~ '^-?[0-9]+([.][0-9]+)?$'
+  where h.tenant_id = %(tenant_id)s and h.record_type = 'deal' and h.field = 'stage'
+    and not %(is_now)s::boolean
+    and case when h.valid_to is null then 'infinity'::timestamptz else h.valid_to end > %(now_at)s
+    and h.valid_from <= %(now_at)s
+    and h.value not in (select each.key from closed each)
+    and not coalesce(s.is_closed, w.is_closed, false)
+    and least(coalesce(h.valid_to, 'infinity'::timestamptz),
+      case when d.status <> 'open' and not coalesce(n.is_closed, false)
+           then coalesce(d.closed_at, '-infinity'::timestamptz) end) > %(now_at)s
+    and d.archived_at is null and d.merged_into is null
+    and (%(seen)s::uuid[] is null or d.owner_id is null or d.owner_id = any(%(seen)s::uuid[]))
+    and (%(owners)s::uuid[] is null or d.owner_id = any(%(owners)s::uuid[]))
+    and (%(pipeline)s::uuid is null or d.pipeline_id = %(pipeline)s::uuid)
+    and (%(connection)s::uuid is null or exists (
+      select from sync.links l
+      where l.tenant_id = %(tenant_id)s and l.record_id = d.id and l.connection_id = %(connection)s::uuid
+        and l.record_type = 'deal' and l.is_primary))
+), facts as (
+  select 'deal' as record_type, h.id, h.name, h.created_at as at, h.amount, h.currency,
+    case when h.currency = %(currency)s then h.amount else h.amount * r.rate end as value,
+    true as counted, h.stage as label
+  from held h
+  left join lateral (
+    select r.rate from crm.exchange_rates r
+    where r.tenant_id = %(tenant_id)s and r.from_currency = h.currency and r.to_currency = %(currency)s
+      and r.valid_on <= (%(now_at)s::timestamptz at time zone %(time_zone)s)::date
+    order by r.valid_on desc limit 1) r on h.currency <> %(currency)s
+)
