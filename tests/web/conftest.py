@@ -1,0 +1,197 @@
+"""One application and one browser for all tests of this folder, and people who are signed in there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import psycopg
+import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
+from site_process import ADMIN, MANAGER, PASSWORD, REP, settings_of
+
+from syncline.domain.sealing import new_key
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = Path("/usr/bin/chromium")
+AXE = ROOT / ".assets/node_modules/axe-core/axe.min.js"
+#: What it would otherwise say to its maker's hosts, and where no user namespaces are.
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+_START_SECONDS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The application under test, and the database behind it."""
+
+    url: str
+    crm_url: str
+    token: str
+    #: A superuser's connection string.
+    database: str
+
+    def execute(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.database, autocommit=True) as conn:
+            cursor = conn.execute(statement, values)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def site(server: Any, template: str) -> Generator[Site]:
+    """Start the application as a process of its own, filled by a simulated CRM."""
+    asyncio.run(server.create("syncline_site", template))
+    urls = server.urls_of("syncline_site")
+    home = Path(tempfile.mkdtemp(prefix="syncline-site-"))
+    port = _free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SYNCLINE_")},
+        **settings_of(home, {"app": urls.app, "admin": urls.admin, "reader": urls.reader}, new_key()),
+    }
+    log = (home / "log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("site_process.py")), str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    try:
+        told = json.loads(process.stdout.readline() if process.stdout is not None else "")
+        _await(told["url"])
+        yield Site(told["url"], told["crm_url"], told["token"], urls.superuser)
+    except ValueError:
+        log.seek(0)
+        pytest.fail(f"the application did not start:\n{log.read()[-4000:]}")
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        if process.stdout is not None:
+            process.stdout.close()
+        log.close()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _await(url: str) -> None:
+    transport = httpx2.HTTPTransport(retries=_START_SECONDS)
+    with httpx2.Client(transport=transport, timeout=_START_SECONDS) as client:
+        assert client.get(f"{url}/healthz").status_code == 200
+
+
+@pytest.fixture(scope="session")
+async def browser() -> AsyncGenerator[Browser]:
+    """One browser of the system; without it these tests are skipped."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: run make assets")
+    return AXE.read_text()
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser of their own, whose console is listened to."""
+
+    page: Page
+    site: Site
+    complaints: list[str] = field(default_factory=list[str])
+
+    async def go(self, path: str) -> Page:
+        response = await self.page.goto(self.site.url + path)
+        assert response is not None
+        assert response.status == 200, f"{path} answered {response.status}"
+        return self.page
+
+    def listen(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", self._catch)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"{self.page.url}: {message.text}")
+
+    def _catch(self, error: Error) -> None:
+        self.complaints.append(f"{self.page.url}: {error}")
+
+
+@pytest.fixture(scope="session")
+async def states(browser: Browser, site: Site) -> dict[str, Any]:
+    """What the browser keeps of each person who has signed in."""
+    found: dict[str, Any] = {}
+    for email in (ADMIN, MANAGER, REP):
+        context = await browser.new_context()
+        await sign_in(await context.new_page(), site, email)
+        found[email] = await context.storage_state()
+        await context.close()
+    return found
+
+
+async def sign_in(page: Page, site: Site, email: str, password: str = PASSWORD) -> None:
+    await page.goto(f"{site.url}/sign-in")
+    await page.get_by_label("E-mail").fill(email)
+    await page.get_by_label("Password").fill(password)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.wait_for_url(lambda url: "/sign-in" not in url)
+
+
+@pytest.fixture
+async def visit(
+    browser: Browser, site: Site, states: dict[str, Any]
+) -> AsyncGenerator[Callable[..., Awaitable[Visitor]]]:
+    """Open a browser window as somebody; the test fails if its console complained."""
+    contexts: list[BrowserContext] = []
+    visitors: list[Visitor] = []
+
+    async def open_window(
+        email: str | None = ADMIN, *, width: int = 1280, height: int = 900, theme: str = "light", **more: Any
+    ) -> Visitor:
+        context = await browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,  # type: ignore[arg-type]
+            reduced_motion="reduce",
+            storage_state=states[email] if email is not None else None,
+            **more,
+        )
+        context.set_default_timeout(15_000)
+        contexts.append(context)
+        visitor = Visitor(await context.new_page(), site)
+        visitor.listen()
+        visitors.append(visitor)
+        return visitor
+
+    yield open_window
+    for context in contexts:
+        await context.close()
+    assert [each for visitor in visitors for each in visitor.complaints] == []
