@@ -324,3 +324,27 @@ async def test_what_a_colleague_did_to_it_meanwhile_is_his_word(mirror: Mirror):
     assert record["status"] == "COMPLETED"
     assert activities(mirror)[0]["done"] is True
     await assert_settled(mirror)
+
+
+async def test_a_deal_whose_answer_was_lost_is_known_by_our_id_and_made_once(mirror: Mirror, gate: Gate):
+    await mirror.allow("deals", "create", "associate", kind=KINDS["deals"])
+    await mirror.make_unique("deals")
+    await sync(mirror)
+    await mirror.execute(
+        "insert into crm.deals (tenant_id, id, name, status)"
+        " values (%(tenant_id)s, gen_random_uuid(), 'Made here', 'open')"
+    )
+    hold = gate.hold("/deals")
+    pushing = asyncio.create_task(mirror.push())
+    await hold.wait()
+    assert _titles(mirror).count("Made here") == 1
+    pushing.cancel()
+    await asyncio.wait([pushing])
+    gate.behave()
+    await mirror.settle()
+    assert _titles(mirror).count("Made here") == 1
+    assert len(await mirror.select("select 1 from crm.deals where name = 'Made here'")) == 1
+
+
+def _titles(mirror: Mirror) -> list[str]:
+    return [each["title"] for each in world_behind(mirror).truth("deals").values()]

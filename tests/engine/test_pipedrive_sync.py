@@ -222,24 +222,6 @@ async def test_a_company_given_here_is_the_organization_there(mirror: Mirror):
     assert again["company_id"] == companies[organization]["id"]
 
 
-async def test_a_create_whose_answer_was_lost_is_made_once(mirror: Mirror):
-    await sync(mirror)
-    await allow(mirror, "deals")
-    await mirror.make_unique("deals")
-    await sync(mirror)
-    await mirror.execute(
-        "insert into crm.deals (tenant_id, id, name, status)"
-        " values (%(tenant_id)s, gen_random_uuid(), 'Made here', 'open')"
-    )
-    world_behind(mirror).settings.faults = "1:reset-after-commit"
-    await mirror.push()
-    world_behind(mirror).settings.faults = "0"
-    await mirror.settle()
-    titles = [each["title"] for each in world_behind(mirror).truth("deals").values()]
-    assert titles.count("Made here") == 1
-    assert len(await mirror.select("select 1 from crm.deals where name = 'Made here'")) == 1
-
-
 async def test_what_is_archived_here_is_archived_or_deleted_there(mirror: Mirror):
     await sync(mirror)
     world = world_behind(mirror)
