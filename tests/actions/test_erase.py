@@ -222,7 +222,8 @@ async def test_an_address_at_the_beginning_of_a_line_is_found_wherever_it_stands
     text = f"Hello,\n{email}\r\n\t{email.upper()}\n"
     await admin.execute("update crm.companies set description = %s, custom_fields = custom_fields", [text])
     await admin.execute(
-        "update raw.hubspot_companies set raw = jsonb_set(raw, '{properties,description}', to_jsonb(%s::text))",
+        "update raw.hubspot_companies"
+        " set raw = jsonb_set(raw, '{properties,description}', to_jsonb(%s::text))",
         [text],
     )
     assert len(await where(admin, email)) > 5
