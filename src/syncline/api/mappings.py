@@ -88,9 +88,7 @@ class MappingGiven(Given):
 
 
 _EXAMPLE = "version: 1\nobjects:\n  contacts:\n    fields:\n      job_title: jobtitle\n"
-_GIVEN: dict[str, Any] = {
-    "requestBody": {"content": {"application/json": {"example": {"text": _EXAMPLE}}}}
-}
+_GIVEN: dict[str, Any] = {"requestBody": {"content": {"application/json": {"example": {"text": _EXAMPLE}}}}}
 
 
 class FindingShape(Shape):
