@@ -211,8 +211,36 @@ async def test_a_lost_password_comes_by_mail(hub: Hub, browser: Open):
     assert (await client.post(f"{V1}/password-resets/use", json=body)).status_code == 404
 
 
-async def test_keys_are_made_shown_once_and_ended(hub: Hub, browser: Open):
+async def test_a_key_makes_no_keys(hub: Hub, browser: Open):
     client = await keyed(hub, browser)
+    made = await client.post(f"{V1}/keys", json={"name": "more", "role": "admin"})
+    assert made.status_code == 403
+    assert [each["name"] for each in (await client.get(f"{V1}/keys")).json()["items"]] == ["admin None"]
+
+
+async def test_changing_ones_profile_leaves_the_role_to_whoever_settles_it(hub: Hub, browser: Open):
+    client = browser()
+    email = await add(hub, "ada", "admin")
+    await sign_in(client, email)
+    changed = await client.patch(f"{V1}/me/profile", json={"notify_sms": True, "full_name": "Ada L."})
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["role"], changed.json()["notify_sms"]) == ("admin", True)
+
+
+async def test_over_https_a_cookie_that_another_host_could_set_is_no_session(hub: Hub, browser: Open):
+    client = browser()
+    await sign_in(client, await add(hub, "ada", "admin"))
+    public = replace(hub, settings=hub.settings.model_copy(update={"public_url": "https://hub.example.com"}))
+    behind = browser(public)
+    behind.cookies.update(client.cookies)
+    assert (await client.get(f"{V1}/me")).status_code == 200
+    answer = await behind.get(f"{V1}/me", headers={"host": "hub.example.com"})
+    assert answer.status_code == 401
+
+
+async def test_keys_are_made_shown_once_and_ended(hub: Hub, browser: Open):
+    client = browser()
+    await sign_in(client, await add(hub, "ada", "admin"))
     made = await client.post(f"{V1}/keys", json={"name": "reports", "scopes": ["records:read"]})
     token, key = made.json()["token"], made.json()["key"]
     listed = await client.get(f"{V1}/keys")
@@ -257,7 +285,9 @@ async def test_tenants_are_made_and_suspended_by_operators_only(hub: Hub, browse
 
 
 async def test_the_audit_is_filtered_and_paged(hub: Hub, browser: Open):
-    client = await keyed(hub, browser)
+    await keyed(hub, browser)
+    client = browser()
+    await sign_in(client, await add(hub, "ada", "admin"))
     for number in range(5):
         await client.post(f"{V1}/keys", json={"name": f"k{number}"})
     found: list[str] = []

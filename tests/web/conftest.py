@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,7 @@ _ARGUMENTS = [
     "--disable-sync",
 ]
 _START_SECONDS = 90
+_LISTENS = "DevTools listening on "
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +105,41 @@ def _await(url: str) -> None:
 
 
 @pytest.fixture(scope="session")
-async def browser() -> AsyncGenerator[Browser]:
-    """One browser of the system; without it these tests are skipped."""
+def chromium() -> Generator[str]:
+    """One browser of the system for all tests; without it they are skipped. Yields where it listens.
+
+    A process of its own, and no fixture that awaits: one of those, kept for the session, would have all tests
+    share one event loop, and what one of them cancels would reach the others.
+    """
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}: install Debian's package chromium")
+    folder = tempfile.mkdtemp(prefix="syncline-browser-")
+    process = subprocess.Popen(
+        [str(CHROMIUM), "--headless", "--remote-debugging-port=0", f"--user-data-dir={folder}", *_ARGUMENTS],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    try:
+        told = next((line for line in process.stderr if _LISTENS in line), "")
+        if not told:
+            pytest.fail("the browser did not start")
+        # Whatever else it says must not fill the pipe.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        yield told.partition(_LISTENS)[2].strip()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        process.stderr.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def browser(chromium: str) -> AsyncGenerator[Browser]:
+    """The browser, as this test leads it; what it opens is closed behind it."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(CHROMIUM), args=_ARGUMENTS)
+        browser = await playwright.chromium.connect_over_cdp(chromium)
         yield browser
         await browser.close()
 
@@ -147,15 +178,30 @@ class Visitor:
 
 
 @pytest.fixture(scope="session")
-async def states(browser: Browser, site: Site) -> dict[str, Any]:
+def states(site: Site) -> dict[str, Any]:
     """What the browser keeps of each person who has signed in."""
     found: dict[str, Any] = {}
-    for email in (ADMIN, MANAGER, REP):
-        context = await browser.new_context()
-        await sign_in(await context.new_page(), site, email)
-        found[email] = await context.storage_state()
-        await context.close()
+    with httpx2.Client(base_url=site.url, timeout=_START_SECONDS) as client:
+        for email in (ADMIN, MANAGER, REP):
+            client.cookies.clear()
+            answer = client.post("/api/v1/session", json={"email": email, "password": PASSWORD})
+            assert answer.status_code == 201, answer.text
+            kept = [_as_kept(name, value) for name, value in client.cookies.items()]
+            found[email] = {"cookies": kept, "origins": []}
     return found
+
+
+def _as_kept(name: str, value: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "value": value,
+        "domain": "127.0.0.1",
+        "path": "/",
+        "expires": -1,
+        "httpOnly": True,
+        "secure": False,
+        "sameSite": "Lax",
+    }
 
 
 async def sign_in(page: Page, site: Site, email: str, password: str = PASSWORD) -> None:

@@ -315,3 +315,21 @@ async def test_what_a_run_did_is_shown_before_it_is_taken_back(visit: Visit, sit
     await expect(page.get_by_role("heading", name="Undo this run?")).to_be_visible()
     await page.get_by_role("button", name="Undo the run").click()
     await expect(page.get_by_role("status").first).to_contain_text("taken back")
+
+
+@pytest.mark.parametrize("path", ["/drift", "/parked", "/queue"])
+async def test_a_rep_does_not_see_what_waits_of_everybodys_records(visit: Visit, site: Site, path: str):
+    visitor = await visit(REP)
+    response = await visitor.page.goto(f"{site.url}{path}")
+    assert response is not None
+    assert response.status == 403
+    visitor.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    "back", ["/%09/evil.example", "//evil.example", "/%5Cevil.example", "https://evil.example"]
+)
+async def test_nothing_leads_away_from_here_by_a_made_up_way_back(visit: Visit, back: str):
+    page = await (await visit()).go(f"/contacts/new?back={back}")
+    target = await page.get_by_role("link", name="Cancel").evaluate("link => new URL(link.href).host")
+    assert target == await page.evaluate("location.host")

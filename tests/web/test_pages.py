@@ -73,6 +73,7 @@ async def look(visitor: Visitor, path: str, axe: str) -> None:
     assert await examine(page) == [], f"{path}, on a desktop, light"
     await page.emulate_media(color_scheme="dark")
     await page.set_viewport_size({"width": 390, "height": 844})
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert await page.evaluate("document.documentElement.scrollWidth") <= 390, f"{path} is wider than a phone"
     assert await examine(page) == [], f"{path}, on a phone, dark"
 

@@ -38,10 +38,12 @@ async def make_key(
 ) -> NewKey:
     """Make a key of the caller's tenant. Scopes None allow everything that the role may.
 
-    Raises `Forbidden` for a role above the caller's own, `Invalid` with the field, `AlreadyExists` for a name
-    that is taken.
+    Raises `Forbidden` for a role above the caller's own and for an API key, whose keys would outlive it,
+    `Invalid` with the field, `AlreadyExists` for a name that is taken.
     """
     caller.require("settings:write")
+    if caller.key_id is not None:
+        raise Forbidden("An API key makes no keys. Sign in, or use the command line.")
     now = clock.now()
     refuse(
         {

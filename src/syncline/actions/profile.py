@@ -24,7 +24,7 @@ from syncline.domain.people import (
 from syncline.domain.tokens import hash_token
 from syncline.errors import Forbidden
 from syncline.store import memberships, password_links, sessions, users
-from syncline.store.memberships import Person, Terms
+from syncline.store.memberships import Person
 
 _LONGEST_SLACK = 100
 
@@ -59,10 +59,7 @@ async def change_profile(hub: Hub, caller: Caller, change: ProfileChange) -> Per
             slack_user_id=_emptied(given.get("slack_user_id", before.slack_user_id)),
             now=now,
         )
-        known = {each.name: getattr(before, each.name) for each in fields(Terms)}
-        wanted = {name: value for name, value in given.items() if name in known}
-        terms = Terms(**{**known, **wanted})
-        await memberships.set_terms(conn, before.id, terms, tenant_id=hub.tenant_id, now=now)
+        await memberships.set_notices(conn, before.id, given, tenant_id=hub.tenant_id, now=now)
         await note(conn, caller, "person.profile_changed", str(before.id), {"fields": sorted(given)})
         return await memberships.get_person(conn, before.id, tenant_id=hub.tenant_id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
@@ -73,7 +74,7 @@ async def prove(request: Request) -> Call:
     if kind.lower() == "bearer" and token:
         tenant_hub, caller = await identify_key(hub, token.strip(), address=address)
         return Call(tenant_hub, caller)
-    for name in SESSION_COOKIES:
+    for name in list_cookies(request):
         if name in request.cookies:
             csrf = None if request.method in _SAFE else request.headers.get("x-csrf-token", "")
             session = await identify_session(
@@ -81,3 +82,16 @@ async def prove(request: Request) -> Call:
             )
             return Call(session.hub, session.caller)
     raise SignInNeeded
+
+
+def list_cookies(request: Request) -> tuple[str, ...]:
+    """Return what a session's cookie may be called: over https only by a name that no other host can set."""
+    return SESSION_COOKIES[:1] if is_secure(request) else SESSION_COOKIES
+
+
+def is_secure(request: Request) -> bool:
+    """Tell whether the browser speaks https, also with a proxy that ends it and is not trusted to say so."""
+    if request.url.scheme == "https":
+        return True
+    public = urlsplit(request.app.state.hub.settings.public_url or "")
+    return public.scheme == "https" and request.headers.get("host") == public.netloc

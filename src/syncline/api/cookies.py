@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from fastapi import Request, Response
 
 from syncline.actions.access import LONGEST
-from syncline.api.calls import SESSION_COOKIES
+from syncline.api.calls import SESSION_COOKIES, is_secure, list_cookies
 
 _TIED, _PLAIN = SESSION_COOKIES
 
@@ -38,12 +36,4 @@ def drop_session(response: Response, request: Request) -> None:
 
 def find_session_token(request: Request) -> str | None:
     """Return the session's token that a request brings."""
-    return next((request.cookies[name] for name in SESSION_COOKIES if name in request.cookies), None)
-
-
-def is_secure(request: Request) -> bool:
-    """Tell whether the browser speaks https, also with a proxy that ends it and is not trusted to say so."""
-    if request.url.scheme == "https":
-        return True
-    public = urlsplit(request.app.state.hub.settings.public_url or "")
-    return public.scheme == "https" and request.headers.get("host") == public.netloc
+    return next((request.cookies[name] for name in list_cookies(request) if name in request.cookies), None)

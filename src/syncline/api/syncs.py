@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -162,7 +163,7 @@ async def list_runs(
         limit=limit,
         after=after,
     )
-    return show(RunsShape, page)
+    return show(RunsShape, replace(page, runs=[_as_told(call, each) for each in page.runs]))
 
 
 RunId = Annotated[UUID, Path(description="The run's id.", examples=[_ID])]
@@ -170,7 +171,12 @@ RunId = Annotated[UUID, Path(description="The run's id.", examples=[_ID])]
 
 @router.get("/{run_id}", summary="Show a run", responses=example(RUN))
 async def get_run(run_id: RunId, call: Annotated[Call, needs("syncs:read")]) -> RunShape:
-    return show(RunShape, await runs.get_run(call.hub, run_id))
+    return show(RunShape, _as_told(call, await runs.get_run(call.hub, run_id)))
+
+
+def _as_told(call: Call, run: ListedRun) -> ListedRun:
+    """Return a run as the caller may see it: examples of records are for those who see every record."""
+    return run if call.caller.may("queue:manage") else run.without_records()
 
 
 @router.post("/{run_id}/cancel", summary="Cancel a run", responses=example({**RUN, "status": "cancelled"}))
@@ -197,7 +203,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 @router.get("/{run_id}/events", summary="Watch a run", responses=_STREAM, response_class=Response)
 async def watch(run_id: RunId, call: Annotated[Call, needs("syncs:read")]) -> Response:
     """Send the run whenever it moves (`progress`), and at its end (`ended`); then the stream ends."""
-    run = await runs.get_run(call.hub, run_id)
+    run = _as_told(call, await runs.get_run(call.hub, run_id))
     return stream(_watch(call, run))
 
 
@@ -214,7 +220,7 @@ async def _watch(call: Call, run: ListedRun) -> AsyncIterator[bytes]:
             yield COMMENT
         await asyncio.sleep(_LOOK_SECONDS)
         try:
-            run = await runs.get_run(call.hub, run.id)
+            run = _as_told(call, await runs.get_run(call.hub, run.id))
         except RetryLater:
             continue
         except SynclineError as error:  # its connection was taken away, and the run with it

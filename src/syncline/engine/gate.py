@@ -108,9 +108,12 @@ async def admit(
 def _know(target: Target, record: Prepared) -> _Known:
     number = None if record.mapped is None else record.mapped.values.get(_NUMBER)
     account = "" if target.gate is None else target.gate.account
+    address = None if record.mapped is None else record.mapped.values.get("email")
+    # What is no address by our reading may be one to the CRM.
+    own = {address.strip().lower()} if isinstance(address, str) and address.strip() else set[str]()
     return _Known(
         record,
-        identifiers.find_emails(record.payload),
+        identifiers.find_emails(record.payload) | own,
         number if isinstance(number, str) else None,
         identifiers.remote(account, target.object_name, record.remote_id),
     )

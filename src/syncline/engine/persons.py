@@ -92,7 +92,10 @@ async def find_done_since(conn: Conn, subject: Subject, *, tenant_id: UUID) -> l
 
 
 async def find_unlinked(conn: Conn, subject: Subject, *, tenant_id: UUID) -> list[Ref]:
-    """Return mirrors of a person that are linked to nobody. Reads every table of persons."""
+    """Return mirrors of a person that are linked to nobody. Reads every table of persons.
+
+    A payload that only mentions them is somebody else's: who it is of is told by its own addresses.
+    """
     found: list[Ref] = []
     looked_for = [each for each in subject.needles() if "@" in each.text]
     if not looked_for:
@@ -108,7 +111,9 @@ async def find_unlinked(conn: Conn, subject: Subject, *, tenant_id: UUID) -> lis
                 texts=[each.text for each in looked_for],
                 patterns=[each.pattern for each in looked_for],
             )
-    return found
+    known = {each.id: each for each in await connections.list_all(conn, tenant_id=tenant_id)}
+    theirs = set(subject.emails)
+    return [each for each in found if (await _read_payload(conn, each, known))[0] & theirs]
 
 
 def persons_of(connection: Connection, object_name: str) -> Persons | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -186,6 +186,23 @@ async def set_terms(conn: Conn, user_id: UUID, terms: Terms, *, tenant_id: UUID,
             "now": now,
         },
     )
+
+
+SET_NOTICES = """
+update app.memberships
+set notify_email = coalesce(%(notify_email)s::boolean, notify_email),
+  notify_slack = coalesce(%(notify_slack)s::boolean, notify_slack),
+  notify_sms = coalesce(%(notify_sms)s::boolean, notify_sms), updated_at = %(now)s
+where tenant_id = %(tenant_id)s and user_id = %(user_id)s
+"""
+
+
+async def set_notices(
+    conn: Conn, user_id: UUID, notices: Mapping[str, bool], *, tenant_id: UUID, now: datetime
+) -> None:
+    """Set what somebody is told and nothing else: their role may be changing at this moment."""
+    given = {name: notices.get(name) for name in ("notify_email", "notify_slack", "notify_sms")}
+    await conn.execute(SET_NOTICES, {"tenant_id": tenant_id, "user_id": user_id, "now": now, **given})
 
 
 COUNT_ADMINS = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -68,6 +68,11 @@ class ListedRun:
     error_details: dict[str, Any] | None
     cancel_requested_at: datetime | None
     cancel_requested_by: str | None
+
+    def without_records(self) -> ListedRun:
+        """Return it without what its details say of single records, for those who may not see them all."""
+        told = {k: v for k, v in (self.error_details or {}).items() if k in ("error", "kind", "reason")}
+        return replace(self, error_details=told or None)
 
 
 _LISTED = """

@@ -51,7 +51,9 @@ async def _gather(page: Page) -> dict[str, Any]:
         "traffic": traffic,
         "chart": chart_of(traffic, page.place),
         "totals": _totals(health),
-        "recent": await read_latest(page.hub, limit=_CHANGES) if health.connections else [],
+        "recent": await read_latest(page.hub, limit=_CHANGES)
+        if health.connections and page.caller.sees_all
+        else [],
     }
 
 
@@ -196,7 +198,7 @@ def _waiting(page: Page) -> list[Step]:
                 "Look",
             )
         )
-    if glance.parked:
+    if glance.parked and page.may("queue:manage"):
         count = show.plural(glance.parked, "record", place=place)
         steps.append(
             Step(
@@ -208,7 +210,7 @@ def _waiting(page: Page) -> list[Step]:
                 "See why",
             )
         )
-    if glance.drift:
+    if glance.drift and page.may("queue:manage"):
         count = show.plural(glance.drift, "value", place=place)
         verb = "differs" if glance.drift == 1 else "differ"
         steps.append(

@@ -252,7 +252,14 @@ async def _read(request: Request) -> Form:
 
 def next_place(text: str | None) -> str:
     """Return where to go after signing in: a path of ours, and nobody else's."""
-    if not text or not text.startswith("/") or text.startswith(("//", "/\\")) or "\n" in text or "\r" in text:
+    # Browsers pass over tabs and line ends in an address, and take \ for /.
+    if (
+        not text
+        or not text.startswith("/")
+        or text.startswith("//")
+        or "\\" in text
+        or not text.isprintable()
+    ):
         return "/"
     return text
 

@@ -11,6 +11,7 @@ from syncline.actions.cancel import cancel_run
 from syncline.actions.runs import get_run, list_page
 from syncline.actions.undo import plan_undo, undo
 from syncline.errors import SynclineError
+from syncline.store.run_list import ListedRun
 from syncline.web.page import Page, visits
 from syncline.web.render import query
 
@@ -51,12 +52,18 @@ async def show_runs(page: Page = visits("syncs:read")) -> Response:
 
 @router.get("/runs/{run_id}")
 async def show_run(run_id: UUID, page: Page = visits("syncs:read")) -> Response:
-    return page.render("run.html", run=await get_run(page.hub, run_id), help="undo")
+    return page.render("run.html", run=await _get(page, run_id), help="undo")
 
 
 @router.get("/parts/runs/{run_id}")
 async def show_run_part(run_id: UUID, page: Page = visits("syncs:read")) -> Response:
-    return page.render("run_part.html", run=await get_run(page.hub, run_id))
+    return page.render("run_part.html", run=await _get(page, run_id))
+
+
+async def _get(page: Page, run_id: UUID) -> ListedRun:
+    """Return a run as the reader may see it: examples of records are for those who see every record."""
+    run = await get_run(page.hub, run_id)
+    return run if page.may("queue:manage") else run.without_records()
 
 
 @router.post("/runs/{run_id}/cancel")

@@ -97,7 +97,7 @@ async def stop(page: Page = visits("queue:manage")) -> Response:
 
 
 @router.post("/queue/resume")
-async def resume(page: Page = visits("queue:manage")) -> Response:
+async def resume(page: Page = visits("connections:write")) -> Response:
     name = page.form.optional("connection")
     await resume_writing(page.hub, name)
     await page.audit("writing.resumed", name)
@@ -109,7 +109,7 @@ def _back(connection: str | None) -> str:
 
 
 @router.get("/parked")
-async def show_parked(page: Page = visits("syncs:read")) -> Response:
+async def show_parked(page: Page = visits("queue:manage")) -> Response:
     asked = page.request.query_params
     connection, object_name = asked.get("connection") or None, asked.get("object") or None
     found = await list_parked(
@@ -129,7 +129,7 @@ async def show_parked(page: Page = visits("syncs:read")) -> Response:
 
 
 @router.get("/drift")
-async def show_drift(page: Page = visits("syncs:read")) -> Response:
+async def show_drift(page: Page = visits("queue:manage")) -> Response:
     asked = page.request.query_params
     chosen = asked.get("state") or "open"
     states: list[DriftState] = [cast("DriftState", chosen)] if chosen in get_args(DriftState) else []
