@@ -79,7 +79,7 @@ async def test_a_change_is_on_an_open_page_within_moments(visit: Visit, site: Si
         id=deal,
         tenant=tenant,
     )
-    await expect(page.get_by_text("Renamed while somebody looks")).to_be_visible(timeout=45_000)
+    await expect(page.get_by_text("Renamed while somebody looks")).to_be_visible()
 
 
 async def test_conflicts_are_decided_by_keys(visit: Visit, site: Site):

@@ -188,8 +188,7 @@ async def test_a_change_made_in_sql_appears_on_an_open_page(visit: Visit, site: 
     page = await (await visit()).go(f"/contacts/{record}")
     await page.locator('#live[data-state="on"]').wait_for()
     site.execute("update crm.contacts set job_title = 'Chief of everything' where id = %(id)s", id=record)
-    # At once as a rule; at the latest when the page looks by itself, should something hold the events back.
-    await page.get_by_text("Chief of everything").first.wait_for(timeout=45_000)
+    await page.get_by_text("Chief of everything").first.wait_for()
 
 
 async def test_a_rep_sees_nothing_of_somebody_elses(visit: Visit, site: Site) -> None:

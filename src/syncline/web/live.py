@@ -78,11 +78,16 @@ class _Heard:
         self.something.set()
 
     async def listen(self, page: Page, interest: Interest) -> None:
+        listens = False
         try:
             async with aclosing(subscribe(page.hub, page.caller, interest=interest)) as events:
                 async for event in events:
                     if event is not None:
                         self.kinds.add(event.kind)
+                    elif not listens:
+                        # Nobody heard what happened between the page and this moment: it is asked for once.
+                        listens = True
+                        self.kinds.update(interest.topics)
                     self.something.set()
         except RetryLater:
             pass  # the stream ends, and the page comes back by itself
