@@ -87,9 +87,15 @@ async def test_every_order_of_every_list_is_read_from_an_index(db: Database, ten
         for after in (None, await a_place(db, tenant_id, Listing(fields), sort)):
             plan = await explain(db, tenant_id, Listing(fields), sort, after)
             assert "Seq Scan" not in plan, (name, text, plan)
-            assert "Sort Key" not in plan, (name, text, plan)
+            assert not sorts_all(plan), (name, text, plan)
             if after is not None:
                 assert "ROW(" in plan.partition("Index Cond")[2].partition("\n")[0], (name, text, plan)
+
+
+def sorts_all(plan: str) -> bool:
+    """Tell whether more than one page is sorted: Postgres before 17 sorts the page's own rows again."""
+    keys = [line.strip() for line in plan.splitlines() if "Sort Key: " in line]
+    return any(not key.startswith("Sort Key: p.") for key in keys)
 
 
 async def a_place(db: Database, tenant_id: UUID, listing: Listing, sort: Sort) -> Place:

@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,9 @@ SERVER_SETTINGS: Mapping[str, str] = {
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
 }
+
+#: The first version of Postgres that brings a Unicode locale of its own.
+BUILTIN_LOCALES_SINCE = 17
 
 _LOG_LIMIT_BYTES = 10_000_000
 _ORPHANS_SECONDS = 10.0
@@ -155,12 +158,24 @@ class Cluster:
         return Postmaster(pid, int(lines[3]))
 
     def _initdb(self, data: Path, password_file: Path) -> None:
-        command = [self.programs.path("initdb"), "-D", str(data), "-U", SUPERUSER]
+        command: list[str | Path] = [self.programs.path("initdb"), "-D", str(data), "-U", SUPERUSER]
         command += ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=UTF8", "--locale=C"]
-        if self.programs.major >= 17:
-            # Unicode-aware lower() and sorting that no system library's update can change.
-            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        answer = subprocess.run(  # noqa: S603 - programs we chose
+        answer = self._run([*command, *_unicode_options(self.programs.major)])
+        if answer.returncode != 0 and self.programs.major < BUILTIN_LOCALES_SINCE:
+            # Systems without that locale: then lower() knows the letters of English alone.
+            _remove(data)
+            data.mkdir(mode=0o700)
+            self._give(data)
+            answer = self._run(command)
+        if answer.returncode != 0:
+            lines = answer.stdout.decode(errors="replace").strip().splitlines()
+            raise HomeUnusable(
+                f"Postgres could not set up its data in {self.folder}: "
+                f"{_last_complaint(lines)}. Free space there or choose another SYNCLINE_HOME."
+            )
+
+    def _run(self, command: Sequence[str | Path]) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(  # noqa: S603 - programs we chose
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -171,12 +186,6 @@ class Cluster:
             env=_environment(),
             **run_as(self.account),
         )
-        if answer.returncode != 0:
-            lines = answer.stdout.decode(errors="replace").strip().splitlines()
-            raise HomeUnusable(
-                f"Postgres could not set up its data in {self.folder}: "
-                f"{_last_complaint(lines)}. Free space there or choose another SYNCLINE_HOME."
-            )
 
     def _spawn(self, command: list[str], log: int, lock: int) -> subprocess.Popen[bytes]:
         try:
@@ -276,6 +285,13 @@ def free_port(preferred: int | None = None) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise HomeUnusable("No free port was found on 127.0.0.1. Close programs that hold connections open.")
+
+
+def _unicode_options(major: int) -> list[str]:
+    """Return what makes lower() fold every alphabet, with an order no system library's update can change."""
+    if major >= BUILTIN_LOCALES_SINCE:
+        return ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    return ["--lc-ctype=C.UTF-8"]
 
 
 def _environment() -> dict[str, str]:
