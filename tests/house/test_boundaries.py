@@ -181,7 +181,9 @@ def _without_mail(text: str) -> str:
 
 
 def test_the_code_imports_only_what_pyproject_declares() -> None:
-    declared = {name for each in pyproject()["project"]["dependencies"] for name in _distributions(each)}
+    project = pyproject()["project"]
+    needed = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {name for part in needed for each in part for name in _distributions(each)}
     belongs = packages_distributions()
     found: set[str] = set()
     for path in modules():

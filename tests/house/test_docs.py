@@ -149,6 +149,7 @@ def test_every_dependency_has_a_reason() -> None:
     groups = pyproject()["dependency-groups"]
     asked: list[str | dict[str, str]] = [
         *pyproject()["project"]["dependencies"],
+        *(each for extra in pyproject()["project"]["optional-dependencies"].values() for each in extra),
         *groups["build"],
         *groups["dev"],
     ]
