@@ -27,20 +27,29 @@ class Letterbox:
     refusal: str | None = None
     letters: list[EmailMessage] = field(default_factory=list[EmailMessage])
     logins: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
         del server, session
         if self.refusal is not None:
             return self.refusal
         self.letters.append(message_from_bytes(envelope.content, policy=policy.default))
+        async with self._arrived:
+            self._arrived.notify_all()
         return "250 OK"
+
+    async def wait_for(self, count: int) -> None:
+        """Wait until so many letters have arrived."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: len(self.letters) >= count)
 
     def authenticate(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         del server, session, envelope, mechanism
         assert isinstance(data, LoginPassword)
         given = (data.login.decode(), data.password.decode())
         self.logins.append(given)
-        return AuthResult(success=given == (NAME, PASSWORD))
+        # Not "handled": the server itself is to say no, at once.
+        return AuthResult(success=given == (NAME, PASSWORD), handled=False)
 
     def links(self) -> list[str]:
         """Every link that was sent, in the order of the letters."""
