@@ -71,8 +71,21 @@ fix: $(READY_DEV) ## Mend what ruff can mend by itself
 	$(VENV)/bin/ruff check --fix .
 
 .PHONY: bench
-bench: $(READY_DEV) ## Measure against the floor and against a plain script. ARGS="--contacts 2900 --no-write"
+bench: $(READY_DEV) ## Measure loads against the floor and a plain script, then the metrics. ARGS="--contacts 2900 --no-write"
 	@$(PY) bench/run.py $(ARGS)
+	@$(PY) bench/metrics.py $(filter --large --no-write,$(ARGS))
+
+.PHONY: bench-metrics
+bench-metrics: $(READY_DEV) ## Measure each metric and all at once. ARGS="--large --keep FOLDER --no-write"
+	@$(PY) bench/metrics.py $(ARGS)
+
+.PHONY: bench-pages
+bench-pages: $(READY_DEV) ## Measure pages and API over HTTP. ARGS="--large --keep FOLDER --no-write"
+	@$(PY) bench/pages.py $(ARGS)
+
+.PHONY: bench-lists
+bench-lists: $(READY_DEV) ## Measure lists and searches. ARGS="--contacts 1000000"
+	@$(PY) bench/lists.py $(ARGS)
 
 .PHONY: bench-pipedrive
 bench-pipedrive: $(READY_DEV) ## Measure a load of Pipedrive. ARGS="--persons 2000 --no-write"
@@ -87,7 +100,7 @@ bench-two-way: $(READY_DEV) ## Measure pushes and webhooks
 pins: $(READY_DEV) ## Resolve requirements/*.txt from pyproject.toml. ARGS="--upgrade" takes newer versions
 	$(call compile,runtime.txt,pyproject.toml)
 	$(call compile,build.txt,--group build --constraint requirements/runtime.txt)
-	$(call compile,dev.txt,pyproject.toml --group dev --constraint requirements/runtime.txt)
+	$(call compile,dev.txt,pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt)
 
 # Every file of each version with its hash, for every platform, naming no index. The development and
 # build pins are held to the runtime ones, so that the tests run what users run.

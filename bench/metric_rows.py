@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
 Conn = psycopg.AsyncConnection[Any]
+
+TENANT = UUID("00000000-0000-7000-8000-000000000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,12 @@ from generate_series(0, 1100) n cross join lateral (select %(today)s::date - n a
 """
 _CONTACTS = """
 insert into crm.contacts (tenant_id, id, email, first_name, last_name, owner_id, vsl_watched,
-  sales_script_version, created_at, updated_at)
+  sales_script_version, lifecycle_stage, created_at, updated_at)
 select %(tenant_id)s, pg_temp.id(5, n), 'person' || n || '@example.com', 'First' || n, 'Last' || n,
   case when pg_temp.chance(n, 1) < 0.9 then pg_temp.id(2, 1 + (pg_temp.chance(n, 2) * 24)::int %% 24) end,
   case when pg_temp.chance(n, 3) < 0.6 then pg_temp.chance(n, 4) < 0.5 end,
-  (array['A', 'B', 'C', 'v2.1', null])[1 + (pg_temp.chance(n, 5) * 5)::int %% 5], x.at, x.at
+  (array['A', 'B', 'C', 'v2.1', null])[1 + (pg_temp.chance(n, 5) * 5)::int %% 5],
+  (array['subscriber', 'lead', 'opportunity', 'customer'])[1 + n %% 4], x.at, x.at
 from generate_series(1, %(contacts)s) n
 cross join lateral (
   select %(today)s::timestamptz - make_interval(secs => 94608000 * pg_temp.chance(n, 6)) as at) x
@@ -63,7 +67,7 @@ cross join lateral (
 _DEALS = """
 insert into crm.deals (tenant_id, id, name, amount, currency, pipeline, stage, pipeline_id, stage_id, status,
   probability, expected_close_date, closed_at, owner_id, contact_id, qualified_status, trial_status,
-  payment_status, installments, created_at, updated_at)
+  payment_status, installments, custom_fields, created_at, updated_at)
 select %(tenant_id)s, pg_temp.id(6, n), 'Deal ' || n,
   case when pg_temp.chance(n, 1) < 0.95 then round((500 + 20000 * pg_temp.chance(n, 2))::numeric, 2) end,
   (array['USD', 'USD', 'USD', 'USD', 'EUR', 'GBP'])[1 + (pg_temp.chance(n, 3) * 6)::int %% 6],
@@ -78,6 +82,9 @@ select %(tenant_id)s, pg_temp.id(6, n), 'Deal ' || n,
   (array['none', 'active', 'converted', null])[1 + (pg_temp.chance(n, 8) * 4)::int %% 4],
   (array['active', 'completed', 'cancelled', 'refunded', null])[1 + (pg_temp.chance(n, 9) * 5)::int %% 5],
   case when pg_temp.chance(n, 10) < 0.5 then 1 + (11 * pg_temp.chance(n, 11))::int end,
+  jsonb_build_object('source', (array['newsletter', 'webinar', 'referral'])[1 + n %% 3], 'region', 'north',
+    'campaign', 'autumn ' || n %% 900, 'competitor', 'none known',
+    'next_step', 'call again after the demonstration'),
   x.created_at, x.created_at
 from generate_series(1, %(deals)s) n
 cross join lateral (select %(today)s::timestamptz
@@ -88,9 +95,8 @@ cross join lateral (select case when x.closed_at > %(today)s or pg_temp.chance(n
   then 1 + (pg_temp.chance(n, 15) * 5)::int %% 5
   when pg_temp.chance(n, 16) < 0.4 then 6 else 7 end as place) s
 """
+# Beside the deal's own contact, which is not among them.
 _PEOPLE = """
-insert into crm.deal_contacts (tenant_id, deal_id, contact_id, connection_id)
-select d.tenant_id, d.id, d.contact_id, pg_temp.id(1, 1) from crm.deals d where d.tenant_id = %(tenant_id)s;
 insert into crm.deal_contacts (tenant_id, deal_id, contact_id, connection_id)
 select %(tenant_id)s, pg_temp.id(6, n),
   pg_temp.id(5, 1 + (pg_temp.chance(n, 17) * %(contacts)s)::bigint %% %(contacts)s), pg_temp.id(1, 1)

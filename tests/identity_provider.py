@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, unquote_plus, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 import uvicorn
 from joserfc import jwt
@@ -61,6 +61,9 @@ class IdentityProvider:
                 "jwks_uri": f"{self.url}/keys",
             }
             status = 200
+        elif path == "/authorize":
+            await self._send_back(scope, send)
+            return
         elif path == "/keys":
             status, found = 200, {"keys": [self._key.as_dict(private=False)]}
         else:
@@ -71,6 +74,15 @@ class IdentityProvider:
         head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))]
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": content})
+
+    async def _send_back(self, scope: Any, send: Any) -> None:
+        """Agree at once, as somebody who is signed in there would."""
+        asked = f"{self.url}/authorize?{scope['query_string'].decode()}"
+        back = parse_qs(urlsplit(asked).query)["redirect_uri"][0]
+        location = f"{back}?{urlencode(self.agree(asked))}".encode()
+        head = [(b"location", location), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 303, "headers": head})
+        await send({"type": "http.response.body", "body": b""})
 
     def _redeem(self, form: dict[str, str], headers: dict[str, str]) -> tuple[int, Any]:
         if self.token_status != 200:

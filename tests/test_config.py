@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from syncline.config import default_home, known_variables, load_settings
 from syncline.errors import SettingInvalid
@@ -57,6 +58,14 @@ def test_an_unknown_variable_is_an_error_that_names_the_nearest(
         ("SYNCLINE_LOG_FORMAT", "xml"),
         ("SYNCLINE_DATABASE_URL", "mysql://u:s3cret@h/d"),
         ("SYNCLINE_SECRET_KEY_FILE", "/nowhere/at/all"),
+        ("SYNCLINE_REDIS_URL", "localhost:6379"),
+        ("SYNCLINE_REDIS_URL", "redis://"),
+        ("SYNCLINE_REDIS_URL", "redis://:s3cret@redis.example.com:sixthousand/0"),
+        ("SYNCLINE_REDIS_URL", "redis://:s3cret@redis.example.com:99999/0"),
+        ("SYNCLINE_REDIS_URL", "redis://:s3cret/a@redis.example.com/0"),
+        ("SYNCLINE_REDIS_URL", "redis://redis.example.com/first"),
+        ("SYNCLINE_REDIS_URL", "redis://redis..example.com/0"),
+        ("SYNCLINE_REDIS_URL", "redis://redis.example.com/0?secret=s3cret"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_one_sentence_without_the_value(
@@ -68,6 +77,20 @@ def test_a_value_that_makes_no_sense_is_one_sentence_without_the_value(
     assert variable in str(caught.value)
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://:p%2Fw@redis_1:6379/0",
+        "rediss://u:p@redis.example.com/",
+        "redis://[::1]:1/2",
+    ],
+)
+def test_an_address_of_redis_is_taken_as_it_is(monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv("SYNCLINE_REDIS_URL", url)
+    assert load_settings().redis_url == SecretStr(url)
 
 
 def test_a_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -79,10 +79,19 @@ class Settings(BaseSettings):
     oidc_issuer: str | None = None
     oidc_client_id: str | None = None
     oidc_client_secret: SecretStr | None = None
-    #: Whether what subscribers are told may be sent to addresses of private networks.
+    #: Whether what subscribers and channels are told may be sent to private networks and this machine.
     webhooks_to_private_addresses: bool = False
     #: Proxies whose word on who called is taken: addresses and networks, separated by commas.
     trusted_proxies: str | None = None
+
+    #: The most memory that answers kept for asking again may take in one process; 0 keeps none.
+    cache_mb: int = Field(default=64, ge=0, le=16_384)
+    #: Where answers are kept instead, for all processes: redis://…, rediss:// for TLS.
+    redis_url: SecretStr | None = None
+    #: What Prometheus shows to read /metrics; None leaves it to programs of this machine.
+    metrics_token: SecretStr | None = None
+    #: The collector that spans are sent to by OTLP over HTTP, such as http://localhost:4318.
+    otlp_endpoint: str | None = None
 
     log_level: LogLevel = "info"
     log_format: LogFormat = "auto"
@@ -97,6 +106,31 @@ class Settings(BaseSettings):
     def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             msg = "must begin with postgresql://"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        label = "[A-Za-z0-9_-]{1,63}"
+        pattern = (
+            rf"rediss?://([^/?#\s@]*@)?(\[[0-9a-fA-F:]+\]|{label}(\.{label})*)(:[0-9]{{1,5}})?(/[0-9]*)?"
+        )
+        if value is not None and not (
+            re.fullmatch(pattern, value.get_secret_value()) and _has_port(value.get_secret_value())
+        ):
+            msg = (
+                "must be an address such as redis://:password@redis.example.com:6379/0 (rediss:// for TLS), "
+                "without a query, and with what is special in the password percent-encoded"
+            )
+            raise ValueError(msg)
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{16,}", value.get_secret_value()):
+            msg = "must have at least 16 characters, without spaces"
             raise ValueError(msg)
         return value
 
@@ -122,7 +156,7 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
-    @field_validator("public_url", "oidc_issuer")
+    @field_validator("public_url", "oidc_issuer", "otlp_endpoint")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is None:

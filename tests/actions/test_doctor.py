@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 import time_machine
+from psycopg import sql
 from pydantic import SecretStr
 
 from syncline.actions.connect import Connected, Wish, connect_token
@@ -30,6 +32,7 @@ from syncline.simulators.hubspot import World
 from syncline.simulators.hubspot.auth import ALL_SCOPES, DEFAULT_TOKEN
 from syncline.store import connections, runs
 from syncline.store.db import list_revisions
+from syncline.store.roles import admit_roles
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +125,23 @@ async def test_a_schema_that_is_behind(keyed: Settings):
 async def test_a_database_without_a_schema(empty_database: DatabaseUrls, home: Path):
     found = await examine(Settings(database_url=SecretStr(empty_database.app), home=home))
     assert found["schema"].remedy == "syncline migrate"
+
+
+async def test_a_database_that_knows_the_letters_of_english_alone(
+    server: Any, empty_database: DatabaseUrls, home: Path
+):
+    name = f"test_letters_{secrets.token_hex(8)}"
+    create = "create database {} template template0 locale_provider libc locale 'C'"
+    async with await psycopg.AsyncConnection.connect(empty_database.superuser, autocommit=True) as conn:
+        await conn.execute(sql.SQL(create).format(sql.Identifier(name)))
+    # Dropped with the next database that is made.
+    server.dropped.append(name)
+    urls = server.urls_of(name)
+    async with await psycopg.AsyncConnection.connect(urls.superuser, autocommit=True) as conn:
+        await admit_roles(conn)
+    finding = (await examine(Settings(database_url=SecretStr(urls.app), home=home)))["database-letters"]
+    assert finding.level == "fail"
+    assert "C.UTF-8" in str(finding.remedy)
 
 
 async def test_a_schema_that_is_ahead(keyed: Settings, admin: Admin):

@@ -18,6 +18,7 @@ from syncline.actions.hub import Hub, open_hub
 from syncline.actions.sync import sync
 from syncline.config import Settings
 from syncline.domain.callers import Caller
+from syncline.domain.identifiers import needles
 from syncline.engine.removing import NO_ADMINISTRATOR
 from syncline.errors import Forbidden, Invalid, NotFound
 from syncline.simulators.hubspot import World
@@ -229,6 +230,44 @@ async def test_an_address_at_the_beginning_of_a_line_is_found_wherever_it_stands
     assert len(await where(admin, email)) > 5
     await erase(loaded, email)
     assert await where(admin, email) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "o'neil+x@people.example",
+        "a/b=c{d}|e@people.example",
+        '"quoted"@people.example',
+        "jürgen@münchen.example",
+        "back\\slash@people.example",
+        "ann@[192.168.1.1]",
+    ],
+)
+async def test_whatever_a_field_takes_as_an_address_is_taken_out_of_texts(admin: Admin, address: str) -> None:
+    needle, *_ = needles([address], [])
+    patterns = [needle.pattern]
+    for told in (f"Ask {address}.", f"<{address.upper()}>", f"x\n{address}", f"'{address}'"):
+        row = await (
+            await admin.execute(
+                "select app.redact_text(%(told)s, %(patterns)s::text[]),"
+                " app.redact_json(to_jsonb(%(told)s::text), %(patterns)s::text[]) #>> '{}',"
+                " app.mentions(to_jsonb(%(told)s::text)::text, %(texts)s::text[], %(patterns)s::text[])",
+                {"told": told, "patterns": patterns, "texts": [needle.text]},
+            )
+        ).fetchone()
+        left = told.replace(address, "[erased]").replace(address.upper(), "[erased]")
+        assert row == (left, left, True), told
+
+
+async def test_who_has_an_odd_address_is_not_stored_again(loaded: Hub, admin: Admin, world: World) -> None:
+    address = "o'neil/petra+x=1@people.example"
+    world.create("contacts", {"email": address, "firstname": "Petra"})
+    await sync(loaded, objects=["contacts"])
+    assert await where(admin, address) != []
+    await erase(loaded, address, only_here=True)
+    world.create("companies", {"name": "Acme", "description": f"Ask mailto:{address}!"})
+    await sync(loaded, full=True)
+    assert await where(admin, address) == []
 
 
 async def test_a_number_that_others_have_as_well_is_nobodys_to_take_away(loaded: Hub, admin: Admin) -> None:

@@ -190,6 +190,10 @@ class Rows:
             values={"email": EMAIL}, reasons={"email": EMAIL},
         )  # fmt: skip
         await self.put(
+            "app.batch_rows", batch_id=batch, position=3, action="create",
+            values={"values": {"email": EMAIL}, "read": {"E-mail": EMAIL}},
+        )  # fmt: skip
+        await self.put(
             "app.saved_views", id=new_id(), page="contacts", name=f"Of {EMAIL}", query={"email": EMAIL},
             created_by="anna", created_at=at, updated_at=at,
         )  # fmt: skip
@@ -233,7 +237,9 @@ async def test_it_is_found_and_removed_wherever_it_stands(hub: Hub, admin: Admin
     preview = await preview_erasure(hub, EMAIL)
     assert {each.table for each in preview.here} == places
     told = b"".join([part async for part in export_person(hub, admin_of(hub), EMAIL)])
-    assert set(json.loads(told)["known"]) == places - {"raw.hubspot_companies"}
+    known = json.loads(told)["known"]
+    assert set(known) == places - {"raw.hubspot_companies"}
+    assert all(each["title"] != name and each["rows"] for name, each in known.items())
 
     erasure_id = await erase_person(hub, admin_of(hub), Wanted(EMAIL, EMAIL, only_here=True))
     assert await carry_out(hub, erasure_id)
@@ -243,6 +249,12 @@ async def test_it_is_found_and_removed_wherever_it_stands(hub: Hub, admin: Admin
     # Where something was, that it was, and never what.
     blank = ["app.batch_rows", "sync.remote_changes", "sync.tombstones"]
     assert [each for each in ids if "change_log" not in each] == blank
+    planned = await admin.execute(
+        "select r.action, r.values, r.reasons, b.state from app.batch_rows r"
+        " join app.batches b on b.id = r.batch_id"
+    )
+    told = {"": "It held somebody who was erased."}
+    assert await planned.fetchall() == [("invalid", None, told, "cancelled")] * 2
 
 
 async def test_other_peoples_rows_stay_as_they_are_but_for_the_address(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,6 +15,7 @@ from syncline.actions.retention import run_retention, set_retention, show_retent
 from syncline.clock import new_id, now
 from syncline.domain.callers import Caller
 from syncline.engine import retain
+from syncline.engine.outgoing import serve_outgoing
 from syncline.engine.retain import Retention, night_of, open_retention, tidy_tonight
 from syncline.errors import Forbidden, Invalid
 
@@ -161,6 +163,22 @@ async def test_payloads_of_archived_records_go_and_their_links_stay(
     assert await count(admin, "select count(*) from sync.links") == 3
 
 
+async def test_ended_alerts_are_kept_as_long_as_alerts_and_not_as_notifications(
+    hub: Hub, admin: Admin
+) -> None:
+    for days in (100, 400):
+        await admin.execute(
+            "insert into sync.alerts (tenant_id, id, rule, severity, condition, metric, state, since_at,"
+            " opened_at, closed_at, ended_by, value, worst, latest) values (%s, %s, 'failed_run', 'warning',"
+            " 'failed_runs > 0', 'failed_runs', 'closed', now() - %s, now() - %s, now() - %s, 'recovered', 1,"
+            " 1, 1)",
+            [hub.tenant_id, new_id(), *[timedelta(days=days)] * 3],
+        )
+    removed = (await run_retention(hub, admin_of(hub), dry_run=False)).removed
+    assert (removed["alerts"], removed["notifications"]) == (1, 0)
+    assert await count(admin, "select count(*) from sync.alerts") == 1
+
+
 async def test_many_rows_go_in_batches(hub: Hub, admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retain, "BATCH", 10)
     await admin.execute(
@@ -226,3 +244,53 @@ async def test_without_the_administrative_role_it_does_what_it_may_and_says_so(
     assert await count(admin, "select count(*) from crm.change_log") == 1
     async with open_retention(hub.db, hub.location.admin_url) as (_, problem):
         assert problem is None
+
+
+async def test_deliveries_and_batches_are_kept_for_as_long_as_the_tenant_says(hub: Hub, admin: Admin) -> None:
+    subscription = new_id()
+    await admin.execute(
+        "insert into sync.subscriptions (tenant_id, id, name, url, secret, created_by, created_at,"
+        " updated_at, told_since)"
+        " values (%s, %s, 's', 'http://127.0.0.1:9', '', 'anna', now(), now(), now())",
+        [hub.tenant_id, subscription],
+    )
+    for days in (10, 40, 400):
+        values = {"t": hub.tenant_id, "s": subscription, "at": now() - timedelta(days=days), "id": new_id()}
+        await admin.execute(
+            "insert into sync.deliveries (tenant_id, id, subscription_id, event, event_id, happened_at,"
+            " state, not_before, created_at, ended_at)"
+            " values (%(t)s, %(id)s, %(s)s, 'run.ended', %(id)s, %(at)s, 'delivered', %(at)s, %(at)s,"
+            " %(at)s)",
+            values,
+        )
+        await admin.execute(
+            "insert into app.batches (tenant_id, id, kind, record_type, state, terms, source, planned_by,"
+            " planned_at, ended_at) values (%(t)s, %(id)s, 'edit', 'contact', 'success', '{}', 'cli', 'anna',"
+            " %(at)s, %(at)s)",
+            values,
+        )
+        await admin.execute(
+            "insert into app.batch_rows (tenant_id, batch_id, position, action, state)"
+            " values (%(t)s, %(id)s, 1, 'change', 'done')",
+            values,
+        )
+    await admin.execute(
+        "insert into sync.deliveries (tenant_id, id, subscription_id, event, event_id, happened_at, body,"
+        " not_before, created_at)"
+        " values (%(t)s, %(id)s, %(s)s, 'run.ended', %(id)s, now(), '{}', now(), now())",
+        {"t": hub.tenant_id, "s": subscription, "id": new_id()},
+    )
+    stop = asyncio.Event()
+    telling = asyncio.create_task(serve_outgoing(hub.db, hub.vault(), private=True, stop=stop))
+    async with asyncio.timeout(20):
+        while await count(admin, "select count(*) from sync.deliveries where state = 'pending'"):
+            await asyncio.sleep(0.05)
+    stop.set()
+    await telling
+    assert await count(admin, "select count(*) from sync.deliveries") == 4, "the sender throws none away"
+    removed = (await run_retention(hub, admin_of(hub), dry_run=False)).removed
+    assert (removed["deliveries"], removed["batches"]) == (2, 2)
+    assert await count(admin, "select count(*) from app.batch_rows") == 2
+    await set_retention(hub, admin_of(hub), "deliveries", 5)
+    await run_retention(hub, admin_of(hub), dry_run=False)
+    assert await count(admin, "select count(*) from sync.deliveries") == 1

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import stat
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +21,8 @@ from syncline.config import Settings
 from syncline.domain.callers import Caller
 from syncline.domain.sealing import Vault, new_key
 from syncline.errors import Invalid, SettingInvalid
-from syncline.store.sealed import NOT_SEALED, SEALED
+from syncline.store.embedded import EmbeddedServer
+from syncline.store.sealed import NOT_SEALED, SEALED, lock_keys
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -117,6 +122,57 @@ async def test_a_program_that_runs_meanwhile_opens_and_seals_with_the_new_key(se
     replace_key_file(settings.home, [new])
     with pytest.raises(SettingInvalid):
         Vault(find_keys(settings)).open(sealed)
+
+
+async def test_of_two_who_rotate_at_once_the_second_goes_on_with_the_firsts_key(
+    settings: Settings, hub: Hub, admin: Admin
+) -> None:
+    old = make_key_file(settings.home)
+    sealed = await store(admin, hub.tenant_id, Vault([old]).seal(b"a token"))
+    location = replace(hub.location, embedded=EmbeddedServer(settings.home))
+    embedded = replace(hub, settings=settings, location=location)
+    async with hub.db.transaction(tenant_id=None) as first:
+        await lock_keys(first)
+        second = asyncio.create_task(rotate(embedded, admin_of(embedded)))
+        await until_it_waits(admin, second)
+        assert find_keys(settings) == [old]
+        new = new_key()
+        replace_key_file(settings.home, [new, old])
+        await store(admin, hub.tenant_id, Vault([new, old]).seal(b"another"))
+    rotated = await second
+    assert find_keys(settings) == [new, old]
+    assert rotated.standing.is_settled
+    assert Vault([new]).open(await sealed_of(admin, sealed)) == b"a token"
+    assert await forget_old(embedded, admin_of(embedded)) == 1
+    assert find_keys(settings) == [new]
+
+
+async def until_it_waits(admin: Admin, task: asyncio.Task[Any]) -> None:
+    async with asyncio.timeout(20):
+        while not task.done():
+            found = await admin.execute("select 1 from pg_locks where locktype = 'advisory' and not granted")
+            if await found.fetchone():
+                return
+            await asyncio.sleep(0.01)
+    task.result()
+
+
+async def test_a_key_file_is_on_the_disk_with_its_folder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut just after must not bring back a folder without the file, or with the old one."""
+    synced: list[bool] = []
+    write_through = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        write_through(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    key = make_key_file(settings.home)
+    assert synced == [False, True]
+    replace_key_file(settings.home, [new_key(), key])
+    assert synced == [False, True] * 2
 
 
 async def test_every_column_of_bytes_is_known_to_be_sealed_or_not(database_urls: DatabaseUrls) -> None:

@@ -56,6 +56,20 @@ def test_two_that_are_one_are_found_looked_at_and_merged_here_and_at_the_crm(syn
     assert "already" in again.stderr
 
 
+def test_a_push_merges_at_the_crm_what_is_to_follow_there_as_a_worker_does(synced: Program, world: World):
+    [found] = answer(synced, "duplicates", "list")["candidates"]
+    ids = found["one"]["record_id"], found["other"]["record_id"]
+    answer(synced, "writing", "allow", "acme", "--object", "contacts", "--merge", "--yes")
+    answer(synced, "duplicates", "merge", *ids, "--yes")
+    assert len(world.store("contacts").living) == 2
+    execute(synced, "update sync.merges set state = 'wanted', not_before = now()")
+    [pushed] = answer(synced, "push", "acme")
+    assert [each["state"] for each in pushed["merges"]] == ["done"]
+    assert len(world.store("contacts").living) == 1
+    [pushed] = answer(synced, "push", "acme")
+    assert pushed["merges"] == []
+
+
 def test_what_a_connection_does_about_merges_elsewhere_is_shown_and_set(synced: Program):
     assert answer(synced, "duplicates", "follow", "acme")["following"] == "here"
     assert answer(synced, "duplicates", "follow", "acme", "everywhere")["following"] == "everywhere"

@@ -68,6 +68,33 @@ def test_numbers_are_read_as_people_write_them(text: str, number: str):
     assert read_cell(DEAL.fields["amount"], text, Manner()) == number
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("(1,234)", "-1234"),
+        ("-$5", "-5"),
+        ("$ -5", "-5"),
+        ("\u22125", "-5"),
+        ("1.200,50 EUR", "1200.50"),
+        ("1'234'567.8", "1234567.8"),
+        ("1E+05", "1E+05"),
+    ],
+)
+def test_signs_currencies_and_powers_of_ten_are_read_as_they_are_meant(text: str, number: str):
+    assert read_cell(DEAL.fields["amount"], text, Manner()) == number
+
+
+@pytest.mark.parametrize("text", ["12 apples", "3 of 4", "41 79", "(-5)", "--5", "2026-01", "1e5x", "5 / 6"])
+def test_what_only_holds_digits_is_left_for_the_reader_to_refuse(text: str):
+    assert read_cell(DEAL.fields["amount"], text, Manner()) == text
+
+
+def test_a_quotation_mark_that_is_never_closed_swallows_no_rows():
+    with pytest.raises(Invalid, match="never closed"):
+        read_table(b'email,note\na@example.com,"begun\nb@example.com,x\n')
+    assert len(read_table(b'email,note\na@example.com,5" pipe\nb@example.com,x\n').rows) == 2
+
+
 def test_days_and_months_are_not_guessed():
     day = DEAL.fields["expected_close_date"]
     assert read_cell(day, "03/04/2026", Manner(dates="dmy")) == "2026-04-03"

@@ -267,9 +267,7 @@ def machine_of(hub: Hub) -> type[RuleBasedStateMachine]:
         async def _settle(self, *mirrors: Mirror) -> None:
             for _ in range(20):
                 for mirror in mirrors:
-                    await mirror.execute(
-                        "update sync.queue set not_before = queued_at where tenant_id = %(tenant_id)s"
-                    )
+                    await mirror.let_time_pass()
                     await mirror.push()
                 ids = [mirror.connection_id for mirror in mirrors]
                 if not await mirrors[0].select(

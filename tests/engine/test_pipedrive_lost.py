@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from uuid import UUID
 
 import pytest
@@ -26,6 +27,7 @@ from simulated import Mirror
 from test_pipedrive_sync import KINDS, mirror_of, sync, world_behind, world_of
 
 from syncline.config import Settings
+from syncline.errors import LeaseLost
 from syncline.simulators.pipedrive.account import Actor
 from syncline.simulators.pipedrive.app import App
 from syncline.store.db import Database
@@ -232,6 +234,29 @@ async def test_a_pull_between_the_making_and_its_answer_makes_no_second_record(
     [made] = notes(mirror) if name == "notes" else activities(mirror)
     assert await links(mirror, ours) == [str(made["id"])]
     await assert_settled(mirror)
+
+
+async def test_an_answer_that_another_worker_keeps_from_being_stored_counts_from_when_it_came(
+    mirror: Mirror, gate: Gate
+):
+    """Whoever looks for the record reckons from then on, however long the call had waited for its quota."""
+    await write_note(mirror, "Late", (await find_parents(mirror))["deals"][1])
+    hold = gate.hold("/notes")
+    pushing = asyncio.create_task(mirror.push())
+    await hold.wait()
+    await mirror.execute(
+        "update sync.remote_changes set sent_at = sent_at - interval '1 hour'"
+        " where tenant_id = %(tenant_id)s and state = 'sent'"
+    )
+    await mirror.execute("update sync.leases set fence = fence + 1 where tenant_id = %(tenant_id)s")
+    hold.release()
+    with suppress(LeaseLost):
+        await pushing
+    rows = await mirror.select(
+        "select sent_at > now() - interval '30 minutes' as is_late from sync.remote_changes"
+        " where state = 'sent' and action = 'created'"
+    )
+    assert rows == [{"is_late": True}]
 
 
 async def test_a_colleagues_equal_that_a_pull_met_comes_in_with_the_answer(mirror: Mirror, gate: Gate):

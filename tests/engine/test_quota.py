@@ -15,7 +15,8 @@ from quota_process import call_until, read_facts
 
 from syncline.connectors.transport import Quota, QuotaFacts
 from syncline.engine.lanes import Lane
-from syncline.engine.quota import Governor, Governors, Slot, usage
+from syncline.engine.quota import Governor, Governors, usage
+from syncline.engine.slots import Slot
 from syncline.errors import RateLimited
 from syncline.store.db import Database
 from syncline.store.urls import DatabaseUrls

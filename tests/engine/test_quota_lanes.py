@@ -18,8 +18,9 @@ from syncline.clock import now
 from syncline.connectors.transport import Quota
 from syncline.engine.lanes import LANES, Lane
 from syncline.engine.pull import Order, pull
-from syncline.engine.quota import Governor, Slot
+from syncline.engine.quota import Governor
 from syncline.engine.remotes import Remotes
+from syncline.engine.slots import Slot
 from syncline.engine.work import RunJob
 from syncline.errors import RateLimited
 from syncline.store import connections, runs

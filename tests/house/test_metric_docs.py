@@ -10,7 +10,7 @@ from sources import ROOT
 from syncline.actions.overview import TABLES
 from syncline.domain.metrics import COLUMNS, SHAPES
 from syncline.store.metrics import SETTING_NAMES
-from syncline.store.reports import ALLOWED, FOLDER, NEEDED, REPORTS, parse
+from syncline.store.reports import ALLOWED, FOLDER, NEEDED, REPORTS, expand, parse
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
 
@@ -49,11 +49,31 @@ def test_every_header_is_complete_and_true() -> None:
         told = re.search(r"^-- parameters: (.+(?:\n--   .+)*)", text, re.MULTILINE)
         assert told is not None, path.name
         names = {each.strip() for each in told[1].replace("\n--", "").split(",")}
-        assert names == set(re.findall(r"%\((\w+)\)s", text)), path.name
+        assert names == set(re.findall(r"%\((\w+)\)s", expand(text))), path.name
         if report.number is not None:
             assert report.shape in SHAPES, path.name
             assert report.listing, path.name
             assert (report.unit == "table") == (report.shape in COLUMNS), path.name
+
+
+def test_every_part_is_there_and_said_by_several() -> None:
+    """What one report alone says stands in its own file; `_page.sql` follows each of them."""
+    parts = {path.name for path in FOLDER.glob("_*.sql")} - {"_page.sql"}
+    texts = [path.read_text(encoding="utf-8") for path in FOLDER.glob("*.sql")]
+    included = [name for text in texts for name in re.findall(r"-- Include (\S+)", text)]
+    assert set(included) == parts
+    assert [name for name in parts if included.count(name) < 2] == []
+    with pytest.raises(ValueError, match=r"_nobody\.sql"):
+        expand("select 1\n-- Include _nobody.sql\n")
+
+
+def test_no_fifteen_lines_stand_in_two_reports() -> None:
+    said: dict[str, str] = {}
+    for path in sorted(FOLDER.glob("*.sql")):
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        for start in range(len(lines) - 14):
+            block = "\n".join(lines[start : start + 15])
+            assert said.setdefault(block, path.name) == path.name, f"{path.name}:\n{block}"
 
 
 def test_a_file_without_a_header_is_no_report() -> None:

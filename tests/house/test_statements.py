@@ -80,7 +80,8 @@ WITHOUT_TENANT = re.compile(
     r"|to_regclass|now\(\)\s*$|current_setting|pgqueuer|sync\.due_|information_schema|crm\.ensure_"
     r"|from removal_doomed group|sync\.refused_webhooks|sync\.find_receivers|sync\.waiting_inboxes"
     r"|sync\.open_erasures"
-    r"|sync\.outgoing_tenants|(from|into|update) app\.(users|sessions|attempts|password_links)\b",
+    r"|sync\.outgoing_tenants|crm\.notified_tenants"
+    r"|(from|into|update) app\.(users|sessions|attempts|password_links)\b",
     re.IGNORECASE,
 )
 

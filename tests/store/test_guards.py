@@ -32,6 +32,7 @@ OF_NO_TENANT = {
     "sync.quota_days",
     "sync.quota_holders",
     "sync.quota_marks",
+    "sync.quota_refusals",
     "sync.refused_webhooks",
     "sync.workers",
 }
@@ -39,8 +40,10 @@ OF_NO_TENANT = {
 DEFINERS = {
     "app.count_request(uuid,uuid)": {APP},
     "app.add_tenant(uuid,text,text,text,text,text,timestamp with time zone)": {APP},
+    "app.left_batches(interval)": {APP},
     "app.list_tenants()": {APP},
     "app.memberships_of(uuid)": {APP},
+    "app.note_change()": set[str](),
     "app.note_for_account(text,text,text,text,timestamp with time zone)": {APP},
     "app.read_request_count(uuid)": {APP},
     "app.refresh_statistics(text[])": {APP},
@@ -49,6 +52,7 @@ DEFINERS = {
     "crm.ensure_change_log_partitions(date,integer)": {APP},
     "crm.find_by_words(uuid,text,text[],uuid[],boolean,integer)": {APP},
     "crm.follow_merge()": set[str](),
+    "crm.notified_tenants(timestamp with time zone)": {APP},
     "crm.stamp_change()": set[str](),
     "raw.add_object(text,text)": {APP},
     "sync.due_pushes(timestamp with time zone)": {APP},

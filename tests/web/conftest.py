@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -12,15 +13,15 @@ import sys
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import psycopg
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, async_playwright
 from site_process import ADMIN, MANAGER, PASSWORD, REP, settings_of
+from visiting import Site, Visitor
 
 from syncline.domain.sealing import new_key
 
@@ -41,32 +42,31 @@ _START_SECONDS = 90
 _LISTENS = "DevTools listening on "
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The application under test, and the database behind it."""
-
-    url: str
-    crm_url: str
-    token: str
-    #: A superuser's connection string.
-    database: str
-
-    def execute(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.database, autocommit=True) as conn:
-            cursor = conn.execute(statement, values)  # type: ignore[arg-type]
-            return cursor.fetchall() if cursor.description else []
-
-
 @pytest.fixture(scope="session")
 def site(server: Any, template: str) -> Generator[Site]:
+    """The application for all tests that leave it as others may find it."""
+    with _open_site(server, template, "syncline_site") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def own_site(server: Any, template: str) -> Generator[Site]:
+    """The application for one file of tests, which may do to it what they like."""
+    with _open_site(server, template, f"syncline_site_{secrets.token_hex(4)}") as opened:
+        yield opened
+
+
+@contextmanager
+def _open_site(server: Any, template: str, name: str) -> Generator[Site]:
     """Start the application as a process of its own, filled by a simulated CRM."""
-    asyncio.run(server.create("syncline_site", template))
-    urls = server.urls_of("syncline_site")
+    asyncio.run(server.create(name, template))
+    urls = server.urls_of(name)
     home = Path(tempfile.mkdtemp(prefix="syncline-site-"))
     port = _free_port()
+    key = new_key()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SYNCLINE_")},
-        **settings_of(home, {"app": urls.app, "admin": urls.admin, "reader": urls.reader}, new_key()),
+        **settings_of(home, {"app": urls.app, "admin": urls.admin, "reader": urls.reader}, key),
     }
     log = (home / "log").open("w+")
     process = subprocess.Popen(
@@ -79,7 +79,7 @@ def site(server: Any, template: str) -> Generator[Site]:
     try:
         told = json.loads(process.stdout.readline() if process.stdout is not None else "")
         _await(told["url"])
-        yield Site(told["url"], told["crm_url"], told["token"], urls.superuser)
+        yield Site(told["url"], told["crm_url"], told["token"], urls.superuser, home / "log", key)
     except ValueError:
         log.seek(0)
         pytest.fail(f"the application did not start:\n{log.read()[-4000:]}")
@@ -151,32 +151,6 @@ def axe() -> str:
     return AXE.read_text()
 
 
-@dataclass
-class Visitor:
-    """Somebody with a browser of their own, whose console is listened to."""
-
-    page: Page
-    site: Site
-    complaints: list[str] = field(default_factory=list[str])
-
-    async def go(self, path: str) -> Page:
-        response = await self.page.goto(self.site.url + path)
-        assert response is not None
-        assert response.status == 200, f"{path} answered {response.status}"
-        return self.page
-
-    def listen(self) -> None:
-        self.page.on("console", self._hear)
-        self.page.on("pageerror", self._catch)
-
-    def _hear(self, message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"}:
-            self.complaints.append(f"{self.page.url}: {message.text}")
-
-    def _catch(self, error: Error) -> None:
-        self.complaints.append(f"{self.page.url}: {error}")
-
-
 @pytest.fixture(scope="session")
 def states(site: Site) -> dict[str, Any]:
     """What the browser keeps of each person who has signed in."""
@@ -202,14 +176,6 @@ def _as_kept(name: str, value: str) -> dict[str, Any]:
         "secure": False,
         "sameSite": "Lax",
     }
-
-
-async def sign_in(page: Page, site: Site, email: str, password: str = PASSWORD) -> None:
-    await page.goto(f"{site.url}/sign-in")
-    await page.get_by_label("E-mail").fill(email)
-    await page.get_by_label("Password").fill(password)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url(lambda url: "/sign-in" not in url)
 
 
 @pytest.fixture

@@ -144,6 +144,8 @@ def settings_of(home: Path, urls: dict[str, str], key: str) -> dict[str, str]:
         "SYNCLINE_ADMIN_DATABASE_URL": urls["admin"],
         "SYNCLINE_READER_DATABASE_URL": urls["reader"],
         "SYNCLINE_SECRET_KEY": key,
+        # Those whom tests tell of something listen on this machine.
+        "SYNCLINE_WEBHOOKS_TO_PRIVATE_ADDRESSES": "true",
     }
 
 

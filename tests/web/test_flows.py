@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from playwright.async_api import Browser, expect
 from site_process import ADMIN, MANAGER, PASSWORD, REP
-
-from conftest import Site, Visitor, sign_in
+from visiting import Site, Visit, sign_in
 
 pytestmark = pytest.mark.anyio
 
-Visit = Callable[..., Awaitable[Visitor]]
 #: Long enough for a machine that has much else to do.
 _PATIENCE_MS = 20_000
 

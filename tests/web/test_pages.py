@@ -2,80 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, Request
+from looking import SIGNED_IN, examine, look
+from playwright.async_api import Browser, Request
 from site_process import ADMIN
-
-from conftest import Site, Visitor
+from visiting import Site, Visit
 
 pytestmark = pytest.mark.anyio
 
-Visit = Callable[..., Awaitable[Visitor]]
 #: Kilobytes over the wire of a first load, without and with charts.
 PLAIN_KB, CHARTS_KB = 150, 350
 
 SIGNED_OUT = ("/sign-in", "/forgot-password", "/help", "/help/two-way", "/help/connectors/hubspot")
-SIGNED_IN = (
-    "/",
-    "/sales-pipeline",
-    "/syncs",
-    "/syncs/acme/contacts",
-    "/runs",
-    "/conflicts",
-    "/queue",
-    "/parked",
-    "/drift",
-    "/duplicates",
-    "/connections",
-    "/connections/new",
-    "/connections/new/hubspot",
-    "/connections/new/postgres",
-    "/connections/acme",
-    "/connections/acme/first",
-    "/connections/acme/writing",
-    "/connections/acme/writing/contacts",
-    "/connections/acme/mapping",
-    "/connections/acme/brakes",
-    "/connections/acme/schedules",
-    "/connections/acme/webhooks",
-    "/connections/acme/settings",
-    "/settings",
-    "/settings/people",
-    "/settings/keys",
-    "/settings/limits",
-    "/audit",
-    "/account",
-    "/welcome",
-)
-
-
-_EXAMINE = """async () => {
-  const found = await axe.run(document, { resultTypes: ["violations"] });
-  return found.violations
-    .filter((each) => ["serious", "critical"].includes(each.impact))
-    .flatMap((each) => each.nodes.map((node) => [each.id, node.html.slice(0, 160), node.failureSummary]));
-}"""
-
-
-async def examine(page: Page) -> list[list[str]]:
-    """Return what axe finds that keeps people from using a page."""
-    return await page.evaluate(_EXAMINE)
-
-
-async def look(visitor: Visitor, path: str, axe: str) -> None:
-    """Look at a page on a desktop in light, and on a phone in the dark."""
-    page = await visitor.go(path)
-    assert await page.locator("h1").count() == 1, f"{path} has no single heading"
-    await page.evaluate(axe)
-    assert await examine(page) == [], f"{path}, on a desktop, light"
-    await page.emulate_media(color_scheme="dark")
-    await page.set_viewport_size({"width": 390, "height": 844})
-    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert await page.evaluate("document.documentElement.scrollWidth") <= 390, f"{path} is wider than a phone"
-    assert await examine(page) == [], f"{path}, on a phone, dark"
 
 
 @pytest.mark.parametrize("path", SIGNED_IN)
@@ -118,7 +58,9 @@ async def test_an_error_says_what_to_do(visit: Visit, axe: str, site: Site) -> N
 @pytest.mark.parametrize(
     ("path", "email", "most"),
     [("/sign-in", None, PLAIN_KB), ("/queue", ADMIN, PLAIN_KB), ("/conflicts", ADMIN, PLAIN_KB),
-     ("/", ADMIN, CHARTS_KB), ("/syncs/acme/contacts", ADMIN, CHARTS_KB)],
+     ("/", ADMIN, CHARTS_KB), ("/syncs/acme/contacts", ADMIN, CHARTS_KB),
+     ("/dashboard", ADMIN, PLAIN_KB), ("/dashboard/total_sales", ADMIN, CHARTS_KB),
+     ("/dashboard/pipeline", ADMIN, CHARTS_KB)],
 )  # fmt: skip
 async def test_a_first_load_is_light(
     browser: Browser, site: Site, states: dict[str, Any], path: str, email: str | None, most: int

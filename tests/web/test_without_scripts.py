@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 from site_process import ADMIN, MANAGER, PASSWORD, REP
+from visiting import Site, enter
 
-from conftest import Site
 from syncline.web.app import ROUTERS
 from syncline.web.guard import CONTENT_SECURITY_POLICY
 
@@ -32,16 +32,6 @@ _OPEN = (
 async def client(site: Site) -> AsyncGenerator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=site.url, timeout=60) as client:
         yield client
-
-
-async def enter(client: httpx2.AsyncClient, email: str = ADMIN) -> str:
-    """Sign in, and return a token for forms."""
-    answer = await client.post("/sign-in", data={"email": email, "password": PASSWORD})
-    assert answer.status_code == 303, answer.text
-    page = await client.get("/account")
-    found = _TOKEN.search(page.text)
-    assert found is not None
-    return found[1]
 
 
 async def test_a_form_works_without_scripts(client: httpx2.AsyncClient, site: Site):

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import pytest
+from looking import OF_RECORDS, look
 from site_process import MANAGER, REP
-from test_pages import look
-
-from conftest import Site, Visitor
+from visiting import Site, Visit
 
 pytestmark = pytest.mark.anyio
 
-Visit = Callable[..., Awaitable[Visitor]]
 
-PAGES = (
-    "/contacts",
-    "/contacts?filter=lifecycle_stage:eq:lead&sort=-full_name",
-    "/contacts?q=nobody+at+all",
-    "/contacts/new",
-    "/companies",
-    "/deals",
-    "/deals/new",
-    "/activities",
-    "/activities/new",
-    "/tasks",
-    "/board",
-    "/search",
-    "/search?q=an",
-    "/import",
-    "/batches",
-)
-
-
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", OF_RECORDS)
 async def test_a_page_of_records_can_be_used_by_anybody_anywhere(visit: Visit, axe: str, path: str) -> None:
     await look(await visit(), path, axe)
 

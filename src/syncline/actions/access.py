@@ -66,7 +66,7 @@ async def identify_key(
     key, now = read_key(token), clock.now()
     async with hub.db.transaction(tenant_id=key.tenant_id) as conn:
         found = await api_keys.find_in_use(conn, key.hash, tenant_id=key.tenant_id, now=now)
-        role = None if found is None else _role_of(found)
+        role = None if found is None else role_of_key(found)
         if found is None or role is None or found.status != "active":
             raise SignInNeeded("This API key is not valid, or no longer.")
         if found.last_used_at is None or found.last_used_at < now - _TOUCH:
@@ -91,7 +91,7 @@ async def identify_key(
     return replace(hub, tenant=found.tenant), caller
 
 
-def _role_of(key: KeyInUse) -> Role | None:
+def role_of_key(key: KeyInUse) -> Role | None:
     """Return the lesser of the key's role and its maker's; None when its maker may do nothing."""
     if key.user_id is None:
         return key.role

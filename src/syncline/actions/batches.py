@@ -6,6 +6,7 @@ moment a batch goes on where it was, whoever goes on with it, and two who do so 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +15,14 @@ from uuid import UUID
 
 from syncline.actions.audit import note
 from syncline.actions.hub import Hub
-from syncline.actions.many import change_rows, create_rows, restore_rows
+from syncline.actions.importing_again import import_rows
+from syncline.actions.many import change_rows, restore_rows
 from syncline.actions.seeing import get_fields
 from syncline.clock import new_id, now
 from syncline.domain.callers import Caller
 from syncline.domain.record_fields import RecordFields
 from syncline.errors import Invalid, NotFound
-from syncline.store import batch_rows, batches, edits, making
+from syncline.store import barred, batch_rows, batches, edits, making
 from syncline.store.batch_rows import Outcome, Row
 from syncline.store.batches import Batch
 from syncline.store.db import Conn
@@ -61,6 +63,31 @@ async def read_batch(hub: Hub, caller: Caller, batch_id: UUID, *, problems: int 
     return BatchView(batch, None if undo is None else undo.id, found[:problems])
 
 
+@dataclass(frozen=True, slots=True)
+class RowsPage:
+    """Rows of a batch in their order, and after which position the next page begins; None at the end."""
+
+    batch: Batch
+    rows: list[Row]
+    next: int | None
+
+
+async def list_rows(
+    hub: Hub, caller: Caller, batch_id: UUID, *, after: int = 0, limit: int = 200
+) -> RowsPage:
+    """Return what is planned for the rows of a batch after a position, and what became of them.
+
+    Raises `NotFound`.
+    """
+    caller.require("records:bulk")
+    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+        batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
+        rows = await batch_rows.list_rows(
+            conn, batch_id, tenant_id=hub.tenant_id, limit=limit + 1, after=after
+        )
+    return RowsPage(batch, rows[:limit], rows[limit - 1].position if len(rows) > limit else None)
+
+
 async def list_batches(hub: Hub, caller: Caller, *, limit: int = 50) -> list[Batch]:
     """Return the latest batches that were begun."""
     caller.require("records:bulk")
@@ -82,19 +109,31 @@ async def begin_batch(hub: Hub, caller: Caller, batch_id: UUID) -> Batch:
             raise Invalid("There is nothing to be done.")
         if batch.kind == "import" and not batch.terms.get("mapping"):
             raise Invalid("Say first which column is which field.")
-        await batches.begin(conn, batch_id, tenant_id=hub.tenant_id, now=now())
+        await batches.begin(conn, batch_id, caller, tenant_id=hub.tenant_id, now=now())
         if batch.state == "planned":
             await note(conn, caller, f"batch.{batch.kind}", str(batch_id), {"rows": batch.rows})
         return await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
 
 
-async def go_on(hub: Hub, caller: Caller, batch_id: UUID, *, watch: Watch = unwatched) -> Batch:
-    """Do what a batch that was begun has left, and return it as it ended. Several at once take turns."""
+async def go_on(
+    hub: Hub,
+    caller: Caller,
+    batch_id: UUID,
+    *,
+    watch: Watch = unwatched,
+    stop: asyncio.Event | None = None,
+) -> Batch:
+    """Do what a batch that was begun has left, and return it as it ended, or as it is at `stop`.
+
+    Several at once take turns.
+    """
     caller.require("records:bulk")
     while True:
         async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+            # Before anything is locked: an erasure waits for this with locks that this would wait for.
+            await barred.pass_gate(conn, tenant_id=hub.tenant_id)
             batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id, lock=True)
-            if batch.state != "running":
+            if batch.state != "running" or (stop is not None and stop.is_set()):
                 return batch
             await _do_chunk(conn, hub, caller, batch)
             batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
@@ -119,7 +158,7 @@ async def _do_chunk(conn: Conn, hub: Hub, caller: Caller, batch: Batch) -> None:
     await edits.set_author(conn, source=caller.source, actor=caller.name)
     await making.set_run(conn, batch.id)
     outcomes = await _DO[batch.kind](conn, hub, caller, fields, batch, rows)
-    await batch_rows.settle(conn, batch.id, outcomes, tenant_id=hub.tenant_id, now=now())
+    await batch_rows.settle(conn, batch.id, outcomes, tenant_id=hub.tenant_id)
 
 
 async def _edit(
@@ -127,26 +166,6 @@ async def _edit(
 ) -> list[Outcome]:
     action, values = str(batch.terms["action"]), dict[str, Any](batch.terms.get("values") or {})
     return await change_rows(conn, hub, caller, fields, [(row, values) for row in rows], action=action)
-
-
-async def _import(
-    conn: Conn, hub: Hub, caller: Caller, fields: RecordFields, batch: Batch, rows: Sequence[Row]
-) -> list[Outcome]:
-    del batch
-    outcomes = [
-        Outcome(row.position, "failed" if row.action == "invalid" else "skipped", row.record_id)
-        for row in rows
-        if row.action in ("invalid", "none")
-    ]
-    makes = [(row, _values_of(row)) for row in rows if row.action == "create"]
-    outcomes += await create_rows(conn, hub, caller, fields, makes)
-    edited = [(row, _values_of(row)) for row in rows if row.action == "change"]
-    outcomes += await change_rows(conn, hub, caller, fields, edited, action="change")
-    return outcomes
-
-
-def _values_of(row: Row) -> dict[str, Any]:
-    return dict((row.values or {}).get("values") or {})
 
 
 async def _undo(
@@ -157,7 +176,7 @@ async def _undo(
 
 
 _Do = Callable[[Conn, Hub, Caller, RecordFields, Batch, Sequence[Row]], Awaitable[list[Outcome]]]
-_DO: Mapping[str, _Do] = {"edit": _edit, "import": _import, "undo": _undo}
+_DO: Mapping[str, _Do] = {"edit": _edit, "import": import_rows, "undo": _undo}
 
 
 async def cancel_batch(hub: Hub, caller: Caller, batch_id: UUID) -> Batch:

@@ -250,7 +250,8 @@ def _require_same_account(existing: Connection | None, wish: Wish, found: Found)
 
 def _require_name(name: str) -> None:
     if not name.strip() or len(name) > 100 or not name.isprintable() or name.startswith("-"):
-        raise Invalid("A connection's name is one to a hundred printable characters and begins with no dash.")
+        told = "A connection's name is one to a hundred printable characters and begins with no dash."
+        raise Invalid(told, fields={"name": told})
 
 
 async def _choose_base_url(hub: Hub, platform: Platform, wish: Wish) -> str:

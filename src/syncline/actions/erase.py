@@ -19,8 +19,8 @@ from syncline.domain.subject import Ref
 from syncline.engine.barring import Order, put_order
 from syncline.engine.erase import Eraser
 from syncline.engine.persons import Person, Sought, find_person, persons_of
-from syncline.errors import Busy, Invalid, NotFound
-from syncline.store import connections, edits, merge_requests, sweeping
+from syncline.errors import Invalid, NotFound
+from syncline.store import connections, edits, sweeping
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
 from syncline.store.personal import PLACES, Place, raw_place, values_of
@@ -111,8 +111,8 @@ async def preview_erasure(hub: Hub, who: str) -> Preview:
 async def erase_person(hub: Hub, caller: Caller, wanted: Wanted) -> UUID:
     """Order a person to be erased, and return the erasure's id. From now on nobody stores them again.
 
-    It is carried out by a worker, or at once by `carry_out`. Raises `Forbidden`, `NotFound`, `Invalid` for
-    what was not confirmed, `Busy` while the person is just being made at a CRM.
+    It is carried out by a worker, or at once by `carry_out`. Raises `Forbidden`, `NotFound`, and `Invalid`
+    for what was not confirmed.
     """
     caller.require("erase")
     sought = await find_sought(hub, wanted.who)
@@ -120,9 +120,6 @@ async def erase_person(hub: Hub, caller: Caller, wanted: Wanted) -> UUID:
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         person = await find_person(conn, sought, tenant_id=hub.tenant_id)
         _require_confirmed(person, wanted)
-        ids = person.subject.contact_ids
-        if await merge_requests.has_unanswered_create(conn, "contact", ids, tenant_id=hub.tenant_id):
-            raise Busy("This contact is just being made at a CRM. Try again in a minute.")
         known = await connections.list_all(conn, tenant_id=hub.tenant_id)
         order = Order(caller.name, caller.source, *_choose(known, wanted))
         erasure_id = await put_order(conn, vault, person.subject, order, tenant_id=hub.tenant_id, now=now())

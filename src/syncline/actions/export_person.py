@@ -52,6 +52,12 @@ _TITLES: Mapping[str, str] = {
     "sync.runs": "Runs whose errors mention you",
     "raw.associations": "What you belong to in the systems",
     "app.audit_log": "What was done on your account",
+    "crm.deal_contacts": "Deals that you belong to",
+    "app.batches": "Edits and imports that mention you",
+    "app.batch_rows": "What waits to be imported or changed",
+    "app.saved_views": "Lists that people look for you with",
+    "app.idempotency": "Answers that are kept for a day, in case a request comes twice",
+    "sync.deliveries": "What other programs were told",
 }
 
 

@@ -72,7 +72,7 @@ class Health:
 
     @property
     def freshest_at(self) -> datetime | None:
-        """Return when anything was last read to its end."""
+        """Return when anything was last read to its end; a page shows it."""
         moments = [
             one.status.last_success_at
             for each in self.connections

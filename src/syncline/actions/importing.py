@@ -1,11 +1,13 @@
 """Records from a file: its columns guessed, each row shown as new, changed, the same or wrong, then imported.
 
-What is there already is recognised by its id, a contact by its address, a company by its domain; whatever
-means several records is not guessed at. Applied and taken back as any batch (`batches`).
+What is there already is recognised by its id, a contact by its address, a company by its domain, whatever has
+none by what the same line of the same file was made before; whatever means several records is not guessed at.
+Applied (`importing_again`) and taken back as any batch (`batches`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -71,10 +73,11 @@ async def upload_import(
         zone = (await tenants.get_settings(conn, tenant_id=hub.tenant_id)).time_zone
         await batches.forget_unused(conn, tenant_id=hub.tenant_id, now=now())
         terms = {
-            "file": file_name[:200],
+            "file": "".join(each for each in file_name[:200] if each.isprintable()),
             "columns": table.columns,
             "mapping": mapping,
             "manner": asdict(Manner(zone)),
+            "digest": hashlib.sha256(data).hexdigest(),
         }
         await batches.insert(
             conn,
@@ -164,7 +167,7 @@ def _require_mapping(
 
 async def _plan(conn: Conn, hub: Hub, caller: Caller, fields: RecordFields, batch_id: UUID) -> None:
     batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
-    planner = Planner(conn, hub, caller, fields, batch.terms)
+    planner = Planner(conn, hub, caller, fields, batch)
     after = 0
     while True:
         rows = await batch_rows.list_rows(

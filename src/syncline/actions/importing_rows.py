@@ -20,11 +20,14 @@ from syncline.domain.values import Unreadable
 from syncline.errors import Invalid
 from syncline.store import names, recognising, record_lists
 from syncline.store.batch_rows import Action, Row
+from syncline.store.batches import Batch
 from syncline.store.db import Conn
 from syncline.store.record_lists import Listing
 
 #: Kind → the field that tells who a row is, where it names no id.
-_IDENTITY: Mapping[str, str] = {"contact": "email", "company": "domain"}
+IDENTITY: Mapping[str, str] = {"contact": "email", "company": "domain"}
+#: How a row is known that names neither an id nor an identity: as the line of its file.
+BY_LINE = "line"
 #: Kind → what its records may be named by in a file, besides their id: the first that knows one.
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "owner": ("email",),
@@ -37,13 +40,13 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
 class Planner:
     """Plans the rows of one file, some at a time, in their order."""
 
-    def __init__(
-        self, conn: Conn, hub: Hub, caller: Caller, fields: RecordFields, terms: Mapping[str, Any]
-    ) -> None:
+    def __init__(self, conn: Conn, hub: Hub, caller: Caller, fields: RecordFields, batch: Batch) -> None:
+        terms = batch.terms
         self._conn = conn
         self._hub = hub
         self._caller = caller
         self._fields = fields
+        self._batch = batch
         self._columns: list[str] = list(terms["columns"])
         mapping: dict[str, str | None] = dict(terms["mapping"])
         self._mapped = {index: mapping.get(name) for index, name in enumerate(self._columns)}
@@ -60,7 +63,7 @@ class Planner:
             given.append(values)
             faults.append(wrong)
         await self._resolve(given, faults)
-        ids = await self._recognise(rows, given, faults)
+        ways, ids = await self._recognise(rows, given, faults)
         wanted = sorted({each for each in ids if each is not None})
         listing = Listing(self._fields, archived="any", ids=wanted)
         listed = await record_lists.list_page(
@@ -73,8 +76,8 @@ class Planner:
         )
         found = {UUID(each.row["id"]): each.row for each in listed}
         return [
-            self._judge(row, values, wrong, record_id, found)
-            for row, values, wrong, record_id in zip(rows, given, faults, ids, strict=True)
+            self._judge(row, values, wrong, (way, record_id), found)
+            for row, values, wrong, way, record_id in zip(rows, given, faults, ways, ids, strict=True)
         ]
 
     def _read_cells(self, row: Row) -> tuple[dict[str, Any], dict[str, str]]:
@@ -131,15 +134,17 @@ class Planner:
 
     async def _recognise(
         self, rows: Sequence[Row], given: Sequence[dict[str, Any]], faults: Sequence[dict[str, str]]
-    ) -> list[UUID | None]:
-        """Return the existing record that each row means; what means two is a fault of the row."""
-        by = _IDENTITY.get(self._fields.name)
+    ) -> tuple[list[str], list[UUID | None]]:
+        """Return how each row is known, and the existing record it means; what means two is a fault of it."""
+        by = IDENTITY.get(self._fields.name)
         keys = sorted({str(values[by]) for values in given if by and values.get(by) and not values.get("id")})
         known: dict[str, list[UUID]] = {}
         if by is not None:
             known = await recognising.list_known(
                 self._conn, self._fields.kind, by, keys, tenant_id=self._hub.tenant_id
             )
+        made = await self._list_made(rows)
+        ways: list[str] = []
         ids: list[UUID | None] = []
         for row, values, wrong in zip(rows, given, faults, strict=True):
             text = values.pop("id", "")
@@ -148,16 +153,31 @@ class Planner:
                 record_id = _as_id(text)
                 if record_id is None:
                     wrong["id"] = "That is no id of ours."
+                ways.append("id")
                 ids.append(record_id)
                 self._note(row, f"id {text.lower()}", wrong, "id")
+                continue
+            if not named:
+                ways.append(BY_LINE)
+                ids.append(made.get(row.position))
                 continue
             found = known.get(named, [])
             if len(found) > 1:
                 wrong[by or ""] = f"Several {self._fields.plural} have it; name one by its id."
+            ways.append(by or "")
             ids.append(found[0] if len(found) == 1 else None)
-            if named:
-                self._note(row, named.strip().lower(), wrong, by or "")
-        return ids
+            self._note(row, named.strip().lower(), wrong, by or "")
+        return ways, ids
+
+    async def _list_made(self, rows: Sequence[Row]) -> dict[int, UUID]:
+        return await recognising.list_made_of(
+            self._conn,
+            self._fields.kind,
+            str(self._batch.terms.get("digest")),
+            [row.position for row in rows],
+            tenant_id=self._hub.tenant_id,
+            batch_id=self._batch.id,
+        )
 
     def _note(self, row: Row, key: str, wrong: dict[str, str], name: str) -> None:
         """Tell a row that means the same as one before it."""
@@ -170,9 +190,10 @@ class Planner:
         row: Row,
         values: dict[str, Any],
         wrong: dict[str, str],
-        record_id: UUID | None,
+        known: tuple[str, UUID | None],
         found: Mapping[UUID, Mapping[str, Any]],
     ) -> Row:
+        way, record_id = known
         current = None if record_id is None else found.get(record_id)
         if record_id is not None and (current is None or not may_see(self._caller, self._fields, current)):
             wrong.setdefault("id", f"There is no {self._fields.name} with that id.")
@@ -183,21 +204,16 @@ class Planner:
             read = read_values(self._fields, values, making=record_id is None)
         except Invalid as error:
             wrong = {**error.fields, **wrong}
+        given = read
         action: Action = "create"
         if wrong:
             action = "invalid"
         elif current is not None:
             read = {name: each for name, each in read.items() if not stands(value_of(current, name), each)}
             action = "change" if read else "none"
-        cells = (row.values or {}).get("cells")
-        return Row(
-            row.position,
-            record_id if current is not None else None,
-            "waiting",
-            action,
-            {"cells": cells, "values": read},
-            wrong or None,
-        )
+        planned = {"cells": (row.values or {}).get("cells"), "values": read, "given": given, "by": way}
+        known_id = record_id if current is not None else None
+        return Row(row.position, known_id, "waiting", action, planned, wrong or None)
 
 
 def _as_id(text: str) -> UUID | None:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from syncline.actions.hub import Hub
+from syncline.actions.kept_out import HELD_ERASED, KNOWN_BY, list_erased, refuse_erased
 from syncline.actions.records import complete, insert_records
 from syncline.actions.seeing import may_see
 from syncline.clock import new_id, now
@@ -14,13 +15,13 @@ from syncline.domain.callers import Caller
 from syncline.domain.record_fields import RecordFields
 from syncline.domain.records import flatten
 from syncline.domain.resolving import to_columns, value_of
-from syncline.domain.undoing import halves, list_edited, restore, stands
+from syncline.domain.undoing import Later, halves, list_edited, list_edited_since, restore, stands
 from syncline.domain.values import write_moment
 from syncline.errors import Invalid, LimitReached
 from syncline.store import effects, making, tenants, undo
 from syncline.store.batch_rows import Outcome, Row
 from syncline.store.db import Conn
-from syncline.store.effects import Change
+from syncline.store.effects import Change, LaterChange
 
 ARCHIVED = "archived_at"
 Wanted = Sequence[tuple[Row, Mapping[str, Any]]]
@@ -91,7 +92,10 @@ async def _write(
     changes: Mapping[int, Mapping[str, Any]],
     found: Mapping[UUID, Mapping[str, Any]],
 ) -> list[Outcome]:
-    """Write the changes of rows in one statement; where that is refused one by one, and say which were."""
+    """Write the changes of rows in one statement; where that is refused one by one, and say which were.
+
+    Refused is what none can have, and what an erased person was known by.
+    """
     region = (await tenants.get_settings(conn, tenant_id=hub.tenant_id)).default_region
     columns: dict[UUID, dict[str, Any]] = {}
     derived: dict[UUID, dict[str, Any]] = {}
@@ -99,7 +103,13 @@ async def _write(
         record_id = rows[position].record_id
         assert record_id is not None  # noqa: S101 - only records that were found are changed
         columns[record_id], derived[record_id] = to_columns(fields.kind, found[record_id], new, region)
+    known = [
+        {**found[each], **values, **derived[each]}
+        for each, values in columns.items()
+        if not KNOWN_BY.isdisjoint(values)
+    ]
     try:
+        await refuse_erased(conn, hub, fields.kind, known)
         await _write_columns(conn, hub, fields, columns, derived)
     except Invalid as error:
         if len(changes) == 1:
@@ -160,8 +170,10 @@ async def restore_rows(
 ) -> list[Outcome]:
     """Put back what a batch did, as far as it stands as the batch left it; archive what it made."""
     ids = sorted(row.record_id for row in rows if row.record_id is not None)
+    erased = await list_erased(conn, hub, ids)
     found = await undo.lock_rows(conn, fields.kind, ids, tenant_id=hub.tenant_id)
     changes = await effects.list_changes_of(conn, ids, undone, tenant_id=hub.tenant_id)
+    since = await effects.list_later_changes(conn, ids, undone, tenant_id=hub.tenant_id)
     outcomes: list[Outcome] = []
     back: dict[int, dict[str, Any]] = {}
     left: dict[int, dict[str, str]] = {}
@@ -170,8 +182,12 @@ async def restore_rows(
         if current is None or current.get("merged_into"):
             outcomes.append(_skip(row, "It is gone." if current is None else "It was merged into another."))
             continue
+        if row.record_id in erased:
+            outcomes.append(_skip(row, HELD_ERASED))
+            continue
         done = [each for each in changes if each.record_id == row.record_id]
-        values, spared = _find_former(flatten(dict(current)), done)
+        later = [each for each in since if each.record_id == row.record_id]
+        values, spared = _find_former(flatten(dict(current)), done, later)
         if values:
             back[row.position] = values
             left[row.position] = spared
@@ -186,11 +202,14 @@ async def restore_rows(
     ]
 
 
-def _find_former(row: dict[str, Any], changes: Sequence[Change]) -> tuple[dict[str, Any], dict[str, str]]:
+def _find_former(
+    row: dict[str, Any], changes: Sequence[Change], since: Sequence[LaterChange]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Return what is to be written to put a record back, and field → why it stays."""
     fields = _join(changes)
     if any(each.action == "created" for each in changes):
-        edited = list_edited(row, fields)
+        later = [Later(each.changed_at, each.changes, each.connection_id is not None) for each in since]
+        edited = sorted({*list_edited(row, fields), *list_edited_since(row, later)})
         if row.get(ARCHIVED):
             return {}, {"": "It is archived already."}
         if edited:

@@ -42,6 +42,10 @@ class Filters:
     #: What amounts are converted into; the tenant's currency if nothing is said.
     currency: str | None = None
 
+    @property
+    def is_for_me(self) -> bool:
+        return self.owner is not None and self.owner.strip().lower() == "me"
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -93,7 +97,7 @@ async def find_scope(conn: Conn, hub: Hub, caller: Caller, filters: Filters) -> 
         home_currency=tenant.currency.upper(),
         currency=_read_currency(filters.currency) or tenant.currency.upper(),
         seen=None if seen is None else sorted(seen),
-        owners=await _find_owners(conn, hub, caller, filters.owner),
+        owners=await _find_owners(conn, hub, caller, filters),
         pipeline=await _find_pipeline(conn, hub, filters.pipeline),
         connection=await _find_connection(conn, hub, filters.connection),
         settings=await metrics.get_settings(conn, tenant_id=hub.tenant_id),
@@ -113,10 +117,11 @@ def _read_currency(code: str | None) -> str | None:
     return code.upper()
 
 
-async def _find_owners(conn: Conn, hub: Hub, caller: Caller, named: str | None) -> list[UUID] | None:
+async def _find_owners(conn: Conn, hub: Hub, caller: Caller, filters: Filters) -> list[UUID] | None:
+    named = filters.owner
     if not named:
         return None
-    if named.strip().lower() == "me":
+    if filters.is_for_me:
         return sorted(caller.owner_ids)
     if (owner_id := _as_id(named)) is not None:
         return [owner_id]

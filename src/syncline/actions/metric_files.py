@@ -86,6 +86,11 @@ def table_csv(table: Table) -> str:
     return write_lines([[column.key for column in table.columns], *rows])
 
 
+def cut_csv(most: int) -> str:
+    """Write the last line of a file that does not hold all there is."""
+    return write_lines([(f"Cut off here: a file holds at most {most:,} records. Choose a shorter time.",)])
+
+
 def records_csv(page: Drilled) -> str:
     head = ("record_type", "id", "name", "at", "amount", "currency", "value", "counted", "label")
     rows = [

@@ -2,94 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from syncline.actions.caching import answer, ask_reports
 from syncline.actions.hub import Hub
 from syncline.actions.measuring import Asked, Filters, Scope, find_period, find_scope, wrong
+from syncline.actions.metric_values import Metric, Point, Reading
 from syncline.actions.paging import read_place, write_place
+from syncline.actions.together import together
 from syncline.domain.callers import Caller
 from syncline.domain.metrics import (
     AT_A_MOMENT,
     COLUMNS,
-    Column,
     Measure,
     Number,
-    Part,
     change_of,
     measure,
     whole_slots,
 )
-from syncline.domain.periods import Period, Step, moments_of, spans_of
+from syncline.domain.periods import Period, moments_of, spans_of
 from syncline.errors import NotFound
 from syncline.store import metrics, reports
 from syncline.store.db import Conn
 from syncline.store.reports import REPORTS, Fact, Report
 
-__all__ = ["Asked", "Filters"]
+__all__ = ["Asked", "Filters", "Metric", "Point", "Reading"]
 
 MAX_PAGE = 500
-#: Sessions with the database that all numbers of a page share.
-_AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric, without a value."""
-
-    name: str
-    #: From 1 to 22.
-    number: int
-    label: str
-    unit: str
-    meaning: str
-    #: What the records behind it are.
-    records: str
-    #: True for a number that says how things stood at the end of a period, and is no sum over it.
-    at_a_moment: bool
-    #: Of a table, its columns.
-    columns: Sequence[Column]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One part of a series, from a day up to but not including another."""
-
-    from_on: date
-    to_on: date
-    #: None where there is nothing to have a share of, nothing is known, or it lies in the future.
-    value: Number
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a metric comes to."""
-
-    metric: Metric
-    period: Period
-    #: What money is told in.
-    currency: str
-    value: Number
-    #: In the period of equal length before.
-    previous: Number
-    #: By how many percent it changed since then; None where that cannot be said.
-    change: Number
-    step: Step
-    series: Sequence[Point]
-    #: Numbers that belong to it: the mean beside a median, calls by direction, …
-    parts: Sequence[Part]
-    #: Money as it stands, by currency.
-    by_currency: Mapping[str, Number]
-    rows: Sequence[Mapping[str, Any]]
-    #: What was left out, what is not known, what has to be borne in mind: sentences.
-    notes: Sequence[str]
-
-    @property
-    def difference(self) -> Number:
-        return None if self.value is None or self.previous is None else self.value - self.previous
+#: Sessions with the database that all numbers of a page share: with more, the longest waits for a processor.
+_AT_ONCE = 3
 
 
 def list_metrics(caller: Caller) -> list[Metric]:
@@ -145,45 +89,56 @@ async def read_metrics(
     caller.require("records:read")
     wanted = [get_metric(name) for name in names] if names is not None else None
     wanted = wanted or [each for each in REPORTS.values() if each.number is not None]
+    asked, by = period or Asked(), filters or Filters()
+    question = ask_reports("metrics", wanted, (asked, by), by)
+    return await answer(hub, caller, question, lambda: _read_all(hub, caller, wanted, asked, by))
+
+
+async def _read_all(
+    hub: Hub, caller: Caller, wanted: Sequence[Report], asked: Asked, filters: Filters
+) -> list[Reading]:
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        scope = await find_scope(conn, hub, caller, filters or Filters())
-        within = find_period(scope, period or Asked())
+        scope = await find_scope(conn, hub, caller, filters)
+        within = find_period(scope, asked)
         if len(wanted) == 1:
-            return [await _read(conn, scope, wanted[0], within, {})]
-    # What rests on the same rows is read by one session, from one reading of them; the longest goes first.
+            return [await _read(conn, scope, wanted[0], within, _Known())]
+    # What rests on the same rows is read by one session, from one reading of them. What takes longest goes
+    # first: that is what has most to say.
     sharing: dict[str, list[int]] = {}
     for place, report in enumerate(wanted):
         sharing.setdefault(report.statement, []).append(place)
-    waiting = sorted(sharing.values(), key=lambda places: wanted[places[0]].shape not in AT_A_MOMENT)
+    waiting = sorted(sharing.values(), key=lambda places: -len(wanted[places[0]].statement))
     found: dict[int, Reading] = {}
+    known = _Known()
 
     async def work_off() -> None:
         async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
             while waiting:
-                rows: _Rows = {}
                 for place in waiting.pop(0):
-                    found[place] = await _read(conn, scope, wanted[place], within, rows)
+                    found[place] = await _read(conn, scope, wanted[place], within, known)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(_AT_ONCE, len(waiting))):
-                group.create_task(work_off())
-    except ExceptionGroup as failed:
-        # Doors know single errors; the sessions that were cancelled for it have nothing to add.
-        raise failed.exceptions[0] from None
+    async with together() as group:
+        for _ in range(min(_AT_ONCE, len(waiting))):
+            group.create_task(work_off())
     return [found[place] for place in range(len(wanted))]
 
 
-#: Statement → its rows, as long as they are asked for the same period.
-_Rows = dict[str, list[dict[str, Any]]]
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was read already for the same period and filters, and serves several metrics."""
+
+    #: Statement → its rows.
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    #: 'won', 'closed' or 'calls' → how many have no time.
+    undated: dict[str, int] = field(default_factory=dict[str, int])
 
 
-async def _read(conn: Conn, scope: Scope, report: Report, period: Period, rows: _Rows) -> Reading:
+async def _read(conn: Conn, scope: Scope, report: Report, period: Period, known: _Known) -> Reading:
     edges = moments_of(period.cut(), scope.time_zone)
     if report.shape in AT_A_MOMENT:
-        read = await _read_state(conn, scope, report, edges, rows)
+        read = await _read_state(conn, scope, report, edges, known)
     else:
-        read = await _read_flow(conn, scope, report, period, edges, rows)
+        read = await _read_flow(conn, scope, report, period, edges, known)
     spans = spans_of(period.cut())
     points = [Point(begin, end, value) for (begin, end), value in zip(spans, read.series, strict=True)]
     now, before = read.now, read.before
@@ -204,11 +159,24 @@ async def _read(conn: Conn, scope: Scope, report: Report, period: Period, rows: 
 
 
 async def _rows_of(
-    conn: Conn, report: Report, values: Mapping[str, Any], known: _Rows
+    conn: Conn, report: Report, values: Mapping[str, Any], known: _Known
 ) -> list[dict[str, Any]]:
-    if report.statement not in known:
-        known[report.statement] = await reports.run_report(conn, report, values)
-    return known[report.statement]
+    if report.statement not in known.rows:
+        known.rows[report.statement] = await reports.run_report(conn, report, values)
+    return known.rows[report.statement]
+
+
+async def _count_undated(conn: Conn, scope: Scope, what: str, known: _Known) -> int:
+    if what not in known.undated:
+        known.undated[what] = await metrics.count_undated(
+            conn,
+            what,
+            tenant_id=scope.tenant_id,
+            seen=scope.seen,
+            owners=scope.owners,
+            pipeline=scope.pipeline,
+        )
+    return known.undated[what]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +188,7 @@ class _Read:
 
 
 async def _read_flow(
-    conn: Conn, scope: Scope, report: Report, period: Period, edges: Sequence[datetime], known: _Rows
+    conn: Conn, scope: Scope, report: Report, period: Period, edges: Sequence[datetime], known: _Known
 ) -> _Read:
     """Read what happened between the edges, and in the period before."""
     start = scope.midnight(period.previous.from_on)
@@ -233,14 +201,7 @@ async def _read_flow(
     ]
     notes: list[str] = []
     if report.undated is not None:
-        undated = await metrics.count_undated(
-            conn,
-            report.undated,
-            tenant_id=scope.tenant_id,
-            seen=scope.seen,
-            owners=scope.owners,
-            pipeline=scope.pipeline,
-        )
+        undated = await _count_undated(conn, scope, report.undated, known)
         if undated:
             what = "call" if report.undated == "calls" else "closed deal"
             notes.append(f"{_many(undated, what)} without a time, and so in no period.")
@@ -253,7 +214,7 @@ async def _read_flow(
 
 
 async def _read_state(
-    conn: Conn, scope: Scope, report: Report, edges: Sequence[datetime], known: _Rows
+    conn: Conn, scope: Scope, report: Report, edges: Sequence[datetime], known: _Known
 ) -> _Read:
     """Read how things stood at each edge: the first is the end of the period before."""
     begins_at = await metrics.find_history_start(conn, tenant_id=scope.tenant_id)

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from syncline import clock
+from syncline.actions.caching import answer, ask_reports, this_minute
 from syncline.actions.hub import Hub
 from syncline.actions.measuring import Asked, Filters, Scope, find_period, find_scope, wrong
 from syncline.domain import overviews
@@ -83,9 +85,16 @@ async def read_table(hub: Hub, caller: Caller, name: str, wanted: Wanted | None 
     permission, read = found
     caller.require(permission)
     asked = wanted or Wanted()
-    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        scope = await find_scope(conn, hub, caller, asked.filters)
-        return await read(_Look(conn, scope, asked))
+
+    async def look() -> Table:
+        async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+            scope = await find_scope(conn, hub, caller, asked.filters)
+            return await read(_Look(conn, scope, asked))
+
+    rests_on = [REPORTS[each] for each in (name, *BESIDES.get(name, ()))]
+    moment = this_minute(clock.now()) if name in BY_THE_MINUTE else None
+    question = ask_reports("table", rests_on, (asked, moment), asked.filters)
+    return await answer(hub, caller, question, look)
 
 
 async def _pipeline(look: _Look) -> Table:
@@ -149,6 +158,20 @@ async def _accuracy(look: _Look) -> Table:
     return look.table("forecast_history", overviews.ACCURACY_COLUMNS, made, notes)
 
 
+async def _history(look: _Look) -> Table:
+    """Read the open pipeline day by day: of the last ninety days if nothing is said."""
+    if look.scope.connection is not None:
+        raise wrong("connection", "Past pipelines are not kept by connection.")
+    today = look.scope.today
+    usual = Asked(from_on=today - timedelta(days=89), to_on=today + timedelta(days=1))
+    period = find_period(look.scope, look.wanted.period or usual)
+    rows = await look.ask(
+        "pipeline_history", first_day=period.from_on, last_day=period.to_on - timedelta(days=1)
+    )
+    notes = overviews.tell_history(rows, look.scope.currency)
+    return look.table("pipeline_history", overviews.HISTORY_COLUMNS, rows, notes)
+
+
 async def _won_in(look: _Look, months: Sequence[date]) -> dict[date, Decimal | None]:
     """Return what was won in each month, as the metric of total sales has it."""
     edges = moments_of([*months, next_month(months[-1])], look.scope.time_zone)
@@ -168,7 +191,6 @@ async def _syncs(look: _Look) -> Table:
     return look.table("sync_performance", overviews.SYNC_COLUMNS, overviews.make_sync_rows(rows), notes)
 
 
-#: Name → what it takes to see it, and who reads it.
 async def _sync_series(look: _Look) -> Table:
     """Read how runs went, part by part of a period: of the last seven days if nothing is said."""
     period = find_period(look.scope, look.wanted.period or _last_seven(look))
@@ -181,6 +203,11 @@ async def _sync_series(look: _Look) -> Table:
     return look.table("sync_performance_series", overviews.SYNC_SERIES_COLUMNS, shown, notes)
 
 
+#: Tables into which something comes by the minute, with nothing written: what was planned for it.
+BY_THE_MINUTE = frozenset({"recent_activities"})
+#: Table → what it asks besides the report of its name.
+BESIDES: Mapping[str, tuple[str, ...]] = {"forecast_history": ("total_sales",)}
+#: Name → what it takes to see it, and who reads it.
 #: Of records a caller sees what is theirs; of syncs, whoever may see those at all, everything.
 TABLES: Mapping[str, tuple[Permission, Callable[[_Look], Awaitable[Table]]]] = {
     "pipeline_overview": ("records:read", _pipeline),
@@ -190,6 +217,7 @@ TABLES: Mapping[str, tuple[Permission, Callable[[_Look], Awaitable[Table]]]] = {
     "weekly_activity": ("records:read", _week),
     "revenue_forecast": ("records:read", _forecast),
     "forecast_history": ("records:read", _accuracy),
+    "pipeline_history": ("records:read", _history),
     "sync_performance": ("syncs:read", _syncs),
     "sync_performance_series": ("syncs:read", _sync_series),
 }

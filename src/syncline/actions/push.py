@@ -17,6 +17,8 @@ from syncline.engine.push import Drained, First, drain
 from syncline.engine.rehearse import Write
 from syncline.engine.remotes import Remote
 from syncline.engine.sending import WritingStopped
+from syncline.engine.unite_there import Outcome as MergedThere
+from syncline.engine.unite_there import unite_there
 from syncline.errors import Busy, Invalid
 from syncline.store import allowances, effects, overrides, queue
 from syncline.store.db import Conn
@@ -43,6 +45,8 @@ class Pushed:
     #: What it set aside.
     parked: list[Unsent] = field(default_factory=list[Unsent])
     held: list[Held] = field(default_factory=list[Held])
+    #: What became of the records that were to be merged there; they went before the rest.
+    merges: list[MergedThere] = field(default_factory=list[MergedThere])
     #: Between the plan that was given and what was done, or would have been.
     differences: list[Difference] = field(default_factory=list[Difference])
     api_calls: int = 0
@@ -65,8 +69,9 @@ async def push(
     strict: bool = False,
     watch: Watch = unwatched,
 ) -> Pushed:
-    """Send what is due to a connection. What another process is sending is waited for.
+    """Merge at a connection what was merged here and is to follow, then send what is due, as a worker does.
 
+    What another process is sending is waited for.
     `past_brake` names kinds of records whose brakes do not count for this run; `planned` is compared with
     what is done, and with `strict` nothing is sent unless it would be exactly that. Raises `NotFound`,
     `WritingStopped`, `PauseConnection`, `RetryLater`, and `Invalid` for the plan of another connection.
@@ -96,6 +101,8 @@ async def _push(
         before = {_key(each) for each in await effects.list_unsent(conn, ["parked"], **keys)}
         due = sum(each.count for each in await queue.count_due(conn, **keys))
     watch("push", 0, due)
+    # A plan says nothing of merges, which no CRM takes back: they wait for a push without one, or the worker.
+    merges = [] if planned is not None else await unite_now(hub, remote, by=by)
     drained = await drain_now(
         hub,
         remote,
@@ -118,7 +125,18 @@ async def _push(
     if planned is not None:
         done = Outcome(writes, here, {_key(each): each.reason for each in parked})
         differences = compare(_outcome(planned.push), done)
-    return Pushed(remote.name, True, drained, writes, here, parked, held, differences, remote.count_calls())
+    return Pushed(
+        remote.name, True, drained, writes, here, parked, held, merges, differences, remote.count_calls()
+    )
+
+
+async def unite_now(hub: Hub, remote: Remote, *, by: str) -> list[MergedThere]:
+    """Carry out the merges that are due at a connection as soon as no other process writes to it."""
+    while True:
+        try:
+            return await unite_there(hub.db, remote, hub.settings, requested_by=by)
+        except Busy:
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def drain_now(

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from syncline.actions.caching import Kind, Question, answer
 from syncline.actions.editing import Editor, write_fields
 from syncline.actions.hub import Hub
-from syncline.actions.kept_out import refuse_erased
+from syncline.actions.kept_out import KNOWN_BY, refuse_erased
 from syncline.actions.limits import require_room_within
 from syncline.actions.seeing import Record, get_fields, get_row, make_records, may_see, owners_seen
 from syncline.actions.stages import PLACE, place_deal
@@ -25,6 +26,17 @@ from syncline.store import edits, making, names, tenants, undo
 from syncline.store.db import Conn
 
 ARCHIVED = "archived_at"
+#: Records that are kept when they were read, and the tables that they and the names they show come from.
+RESTS_ON: Mapping[str, tuple[Kind, frozenset[str]]] = {
+    "company": ("company", frozenset({"crm.companies", "crm.owners"})),
+    "contact": ("contact", frozenset({"crm.contacts", "crm.companies", "crm.owners"})),
+    "deal": (
+        "deal",
+        frozenset(
+            {"crm.deals", "crm.companies", "crm.contacts", "crm.owners", "crm.pipelines", "crm.stages"}
+        ),
+    ),
+}
 
 
 async def read_record(hub: Hub, caller: Caller, record_type: str, record_id: UUID) -> Record:
@@ -35,6 +47,17 @@ async def read_record(hub: Hub, caller: Caller, record_type: str, record_id: UUI
         row = await get_row(conn, hub, caller, fields, record_id)
         [record] = await make_records(conn, hub, caller, fields, [row])
     return record
+
+
+async def recall_record(hub: Hub, caller: Caller, record_type: str, record_id: UUID) -> Record:
+    """Return a record as `read_record` does, or as it was read before where nothing has changed since."""
+    caller.require("records:read")
+    fields = get_fields(record_type)
+    rests_on = RESTS_ON.get(fields.name)
+    if rests_on is None:
+        return await read_record(hub, caller, record_type, record_id)
+    question = Question(rests_on[0], (str(record_id),), rests_on[1], asks_for_me=False)
+    return await answer(hub, caller, question, lambda: read_record(hub, caller, record_type, record_id))
 
 
 async def create_record(hub: Hub, caller: Caller, record_type: str, given: Mapping[str, Any]) -> Record:
@@ -165,8 +188,10 @@ async def write_values(
     placed = {name: value for name, value in placed.items() if not stands(value_of(row, name), value)}
     if not placed:
         return row
-    if "email" in placed:
-        await refuse_erased(conn, hub, fields.kind, [placed])
+    if not KNOWN_BY.isdisjoint(placed):
+        region = (await tenants.get_settings(conn, tenant_id=hub.tenant_id)).default_region
+        columns, derived = to_columns(fields.kind, row, placed, region)
+        await refuse_erased(conn, hub, fields.kind, [{**row, **columns, **derived}])
     by = Editor(caller.name, caller.source)
     return await write_fields(conn, hub, fields.kind, UUID(row["id"]), row, placed, by=by)
 

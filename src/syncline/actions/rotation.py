@@ -1,6 +1,7 @@
 """Changing the installation's key: the small keys that seal secrets are sealed anew, the secrets stay.
 
-May be broken off and begun again at any moment: while it goes on both keys open everything.
+May be broken off and begun again at any moment: while it goes on both keys open everything. Who changes which
+keys there are holds a lock: of two who rotate at once, the second goes on with the first one's key.
 """
 
 from __future__ import annotations
@@ -68,11 +69,8 @@ async def rotate(hub: Hub, caller: Caller) -> Rotated:
     both keys beforehand. Raises `Forbidden`, and `Invalid` where only one key is given.
     """
     caller.require("settings:write")
-    keys = find_keys(hub.settings)
     in_file = hub.settings.secret_key is None and hub.is_embedded
-    if in_file and len(keys) == 1:
-        keys = [new_key(), *keys]
-        replace_key_file(hub.settings.home, keys)
+    keys = await _make_key(hub) if in_file else find_keys(hub.settings)
     if len(keys) < 2:
         raise Invalid(
             "Only one secret key is given. Make another with `syncline secret new`, set "
@@ -94,14 +92,29 @@ async def rotate(hub: Hub, caller: Caller) -> Rotated:
 async def forget_old(hub: Hub, caller: Caller) -> int:
     """Take old keys out of the key file; returns how many. Raises `Invalid` while something needs them."""
     caller.require("settings:write")
-    keys = find_keys(hub.settings)
     if hub.settings.secret_key is not None or not hub.is_embedded:
         raise Invalid("The keys are in your settings: take the old one out of SYNCLINE_SECRET_KEY there.")
-    standing = await inspect_sealing(hub.db, hub.vault())
-    if standing.old:
-        raise Invalid("Some secrets are still sealed with an old key. Run `syncline secret rotate` first.")
-    replace_key_file(hub.settings.home, keys[:1])
+    async with hub.db.transaction(tenant_id=None) as conn:
+        await sealed.lock_keys(conn)
+        keys = find_keys(hub.settings)
+        standing = await inspect_sealing(hub.db, hub.vault())
+        if standing.old:
+            raise Invalid(
+                "Some secrets are still sealed with an old key. Run `syncline secret rotate` first."
+            )
+        replace_key_file(hub.settings.home, keys[:1])
     return len(keys) - 1
+
+
+async def _make_key(hub: Hub) -> list[str]:
+    """Put a new key before the one in the key file; where another has just done so, go on with that."""
+    async with hub.db.transaction(tenant_id=None) as conn:
+        await sealed.lock_keys(conn)
+        keys = find_keys(hub.settings)
+        if len(keys) == 1:
+            keys = [new_key(), *keys]
+            replace_key_file(hub.settings.home, keys)
+    return keys
 
 
 async def _reseal(db: Database, vault: Vault, column: SealedColumn, tenant_id: UUID) -> int:

@@ -62,6 +62,7 @@ def make_key_file(home: Path) -> str:
         with suppress(FileExistsError):
             path.hardlink_to(unfinished)
         unfinished.unlink()
+        _sync_folder(home)
     except OSError as exc:
         raise HomeUnusable(
             f"{path} cannot be written ({exc.strerror}). Set SYNCLINE_HOME to a folder of your own or "
@@ -71,7 +72,10 @@ def make_key_file(home: Path) -> str:
 
 
 def replace_key_file(home: Path, keys: Sequence[str]) -> None:
-    """Write other keys into the file, the sealing one first, whole or not at all."""
+    """Write other keys into the file, the sealing one first, whole or not at all; it outlives a power cut.
+
+    Whoever may not be the only one has read the file under `sealed.lock_keys`.
+    """
     path = key_file(home)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
@@ -81,8 +85,20 @@ def replace_key_file(home: Path, keys: Sequence[str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
+        _sync_folder(home)
     except OSError as exc:
         raise HomeUnusable(f"{path} cannot be written ({exc.strerror}). Correct its permissions.") from exc
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's entries written to the disk: a file that is there and not in its folder is lost."""
+    if os.name == "nt":  # folders cannot be opened there, and need not be
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def is_exposed(path: Path) -> bool:

@@ -80,7 +80,7 @@ async def add_subscription(
 
     Raises `Invalid` with the field, and `AlreadyExists` for a name that is taken.
     """
-    _check(name, url, events, record_types)
+    _check(hub, name, url, events, record_types)
     secret, at, made_id = _new_secret(), now(), new_id()
     sealed = hub.vault().seal(secret.encode())
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
@@ -123,7 +123,7 @@ async def change_subscription(
             else list(dict.fromkeys(change.record_types)),
             status=change.status or before.status,
         )
-        _check(after.name, after.url, after.events, after.record_types)
+        _check(hub, after.name, after.url, after.events, after.record_types)
         if after.status == "active" and before.status != "active":
             await _begin_anew(conn, hub, await subscriptions.list_all(conn, tenant_id=hub.tenant_id))
             after = replace(after, told_since=now())
@@ -235,13 +235,13 @@ def _new_secret() -> str:
     return _PREFIX + secrets.token_urlsafe(32)
 
 
-def _check(name: str, url: str, events: Sequence[str], record_types: Sequence[str]) -> None:
+def _check(hub: Hub, name: str, url: str, events: Sequence[str], record_types: Sequence[str]) -> None:
     if not name.strip() or len(name) > 100 or not name.isprintable():
         raise Invalid(
             "A name is one to a hundred printable characters.",
             fields={"name": "is no name that can be shown"},
         )
-    check_url(url)
+    check_url(url, private=hub.settings.webhooks_to_private_addresses)
     if unknown := set(events) - set(EVENTS):
         raise Invalid(
             f"There is no event {min(unknown)!r}. There are: {', '.join(EVENTS)}.",

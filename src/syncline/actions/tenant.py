@@ -41,16 +41,19 @@ def _time_zone(name: str) -> str:
     try:
         return ZoneInfo(name).key
     except (ValueError, OSError, KeyError) as error:
-        raise Invalid(f"{name!r} is not a time zone; write it like 'Europe/Berlin'.") from error
+        told = f"{name[:60]!r} is not a time zone; write it like 'Europe/Berlin'."
+        raise Invalid(told, fields={"time_zone": told}) from error
 
 
 def _currency(code: str) -> str:
     if len(code) != 3 or not code.isascii() or not code.isalpha():
-        raise Invalid(f"{code!r} is not a currency; write its three letters, such as EUR.")
+        told = f"{code[:60]!r} is not a currency; write its three letters, such as EUR."
+        raise Invalid(told, fields={"currency": told})
     return code.upper()
 
 
 def _region(code: str) -> str:
     if not is_region(code.upper()):
-        raise Invalid(f"{code!r} is not a country; write its two letters, such as DE.")
+        told = f"{code[:60]!r} is not a country; write its two letters, such as DE."
+        raise Invalid(told, fields={"region": told})
     return code.upper()

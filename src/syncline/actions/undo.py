@@ -18,7 +18,7 @@ from syncline.errors import Invalid
 from syncline.store import allowances, connections, effects, run_list, runs
 from syncline.store.connections import Connection
 from syncline.store.effects import Held
-from syncline.store.run_list import RunSummary
+from syncline.store.run_list import Filter, ListedRun
 from syncline.store.runs import Run
 
 
@@ -43,21 +43,15 @@ async def list_runs(
     mode: str | None = None,
     changed: bool = False,
     limit: int = 20,
-) -> list[RunSummary]:
+) -> list[ListedRun]:
     """Return the latest runs, the last first. Raises `NotFound` for an unknown connection.
 
     `changed` leaves out those that found nothing to do.
     """
     connection_id = None if connection is None else (await hub.get_connection(connection)).id
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        return await run_list.list_runs(
-            conn,
-            tenant_id=hub.tenant_id,
-            connection_id=connection_id,
-            mode=mode,
-            changed=changed,
-            limit=limit,
-        )
+        wanted = Filter(connection_id, mode=mode, begun=True, changed=changed)
+        return await run_list.list_page(conn, wanted, tenant_id=hub.tenant_id, limit=limit)
 
 
 async def plan_undo(hub: Hub, run_id: UUID, *, watch: Watch = unwatched) -> UndoResult:

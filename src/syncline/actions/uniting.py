@@ -5,7 +5,6 @@ A merge is shown before it is made, and made as it was shown, or not at all. No 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -14,6 +13,7 @@ from uuid import UUID
 from syncline.actions.duplicates import Side, describe_side
 from syncline.actions.editing import Editor
 from syncline.actions.hub import Hub
+from syncline.actions.push import unite_now
 from syncline.clock import now
 from syncline.connectors.registry import get_platform
 from syncline.domain.identity import (
@@ -28,17 +28,14 @@ from syncline.domain.identity import (
 )
 from syncline.domain.records import RECORD_TYPES, RecordType
 from syncline.engine.unite import Wish, require_unitable, unite_records
-from syncline.engine.unite_there import Outcome, unite_there
-from syncline.errors import Busy, Invalid, NotFound
+from syncline.engine.unite_there import Outcome
+from syncline.errors import Invalid, NotFound
 from syncline.store import allowances, connections, duplicates, edits, finding, merge_requests
 from syncline.store.absorbing import Cause
 from syncline.store.db import Conn
 from syncline.store.duplicates import Link
 from syncline.store.keys import ConnectionKeys
 from syncline.store.merge_requests import Following
-
-#: How often it is looked whether another process has ended its writing to a CRM.
-_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,13 +294,7 @@ async def _carry_out(hub: Hub, names: Sequence[str], merged: UUID, by: Editor) -
     async with hub.remotes() as remotes:
         for connection in await hub.list_connections(names):
             remote = remotes.open(connection, lane="person")
-            while True:
-                try:
-                    found = await unite_there(hub.db, remote, hub.settings, requested_by=by.name)
-                except Busy:
-                    await asyncio.sleep(_LOOK_SECONDS)
-                    continue
-                break
+            found = await unite_now(hub, remote, by=by.name)
             outcomes += [each for each in found if each.request.merged_record == merged]
     return outcomes
 

@@ -8,10 +8,13 @@ from datetime import timedelta
 
 import structlog
 
+from syncline.actions.batches_left import serve_batches
 from syncline.actions.hub import Hub
 from syncline.actions.schedules import schedule_reconciles
 from syncline.clock import now
 from syncline.config import Settings
+from syncline.engine.alerts import serve_alerts
+from syncline.engine.deliver import serve_notifications
 from syncline.engine.erase import Eraser, serve_erasures
 from syncline.engine.inbox import serve_inbox
 from syncline.engine.keep_pushing import serve_push
@@ -46,8 +49,9 @@ async def run_worker(
 
     Beside the jobs it works off the inboxes of webhooks, where `bell` tells of new ones at once, sends what
     differs here to CRMs that may be written to, listens to those that can be listened to, tells
-    subscribers of webhooks, erases persons, throws away at night what nobody keeps,
-    and keeps the change log's partitions ahead of the calendar.
+    subscribers of webhooks, judges alert rules and delivers notifications, erases persons, goes on with edits
+    and imports that were left, throws away at night what nobody keeps, and keeps the change log's
+    partitions ahead of the calendar.
     """
     stop = stop or asyncio.Event()
     with suppress(RetryLater):  # the next start makes up for it
@@ -65,13 +69,20 @@ async def run_worker(
                 hub.db, remotes.vault, private=hub.settings.webhooks_to_private_addresses, stop=stop
             )
         )
+        batching = asyncio.create_task(serve_batches(hub, stop))
         listening = asyncio.create_task(serve_listening(hub.db, remotes, hub.settings, stop=stop, bell=bell))
+        alerting = [
+            asyncio.create_task(serve_alerts(hub.db, stop)),
+            asyncio.create_task(serve_notifications(hub.db, remotes.vault, hub.settings, stop)),
+        ]
         try:
             await work(hub.db, hub.settings, runner.run, concurrency=concurrency, stop=stop)
         finally:
             stop.set()
             partitioning.cancel()
-            await asyncio.wait([partitioning, inboxes, pushing, erasing, retaining, telling, listening])
+            await asyncio.wait(
+                [partitioning, inboxes, pushing, erasing, retaining, telling, batching, listening, *alerting]
+            )
 
 
 class Runner:

@@ -14,10 +14,14 @@ from starlette.exceptions import HTTPException
 from syncline.actions.hub import Hub
 from syncline.actions.readiness import Unready
 from syncline.api.front import Front
+from syncline.api.kept import Kept
 from syncline.api.openapi import describe
 from syncline.api.problems import PROBLEM, explain, problem
+from syncline.api.prometheus import add_metrics
 from syncline.api.routers import ROUTERS
+from syncline.api.tracing import Traced
 from syncline.api.webhooks import add_routes
+from syncline.engine.telemetry import is_tracing
 from syncline.engine.webhooks import Intake
 from syncline.errors import SynclineError
 
@@ -56,7 +60,11 @@ def make_app(
         for router in ROUTERS:
             app.include_router(router)
         app.add_middleware(Front)
+        app.add_middleware(Kept)
         describe(app)
+        add_metrics(app, hub)
+        if is_tracing():
+            app.add_middleware(Traced)
     return app
 
 

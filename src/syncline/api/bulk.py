@@ -21,6 +21,7 @@ from syncline.api.shapes import Given, Shape, Value, wants_stream, with_progress
 from syncline.api.shapes import stream as stream_of
 from syncline.domain.filters import MAX_FILTERS, Archived, Filter, make_filter
 from syncline.domain.record_fields import RecordFields
+from syncline.engine.work import frames_of
 from syncline.errors import RetryLater, SynclineError
 from syncline.store.batches import Batch
 
@@ -110,6 +111,21 @@ class ProblemRowOut(Shape):
     reasons: dict[str, str] | None = Field(description="Field → why; '' for the row as a whole.")
 
 
+class RowOut(ProblemRowOut):
+    """A row of a batch. Of a file its position is the line."""
+
+    action: Literal["create", "change", "none", "invalid", "restore"] = Field(
+        description="What is planned for it; once it is done, what was done."
+    )
+
+
+class RowsOut(Shape):
+    """Rows in their order."""
+
+    items: list[RowOut]
+    next: int | None = Field(description="What to give as `after` for the next page; null at the end.")
+
+
 class BatchViewOut(BatchOut):
     """A batch with its problems, and the batch that took it back."""
 
@@ -171,6 +187,19 @@ async def read_batch(batch_id: UUID, call: Call = MANY) -> Response:
     return answer({**show_batch(view.batch), "undone_by": view.undone_by, "problems": problems})
 
 
+@router.get("/batches/{batch_id}/rows", response_model=RowsOut, summary="List the rows of a batch")
+async def list_batch_rows(
+    batch_id: UUID,
+    after: Annotated[int, Query(ge=0, le=1_000_000, description="Rows after this position.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    call: Call = MANY,
+) -> Response:
+    """What is planned for each, and what became of it: made, changed, found to be so, or left, and why."""
+    page = await batches.list_rows(call.hub, call.caller, batch_id, after=after, limit=limit)
+    rows = [{name: getattr(row, name) for name in RowOut.model_fields} for row in page.rows]
+    return answer({"items": rows, "next": page.next})
+
+
 @router.post(
     "/batches/{batch_id}/apply",
     status_code=202,
@@ -204,7 +233,7 @@ async def apply_batch(batch_id: UUID, request: Request, call: Call = MANY) -> Re
 
 
 def go_on_by_itself(request: Request, call: Call, batch_id: UUID) -> None:
-    """Go on with a batch after the answer; if this process ends meanwhile, whoever applies it again does."""
+    """Go on with a batch after the answer; if this process ends meanwhile, a worker does."""
     state = request.app.state
     if not hasattr(state, "batches"):
         state.batches = set[asyncio.Task[None]]()
@@ -221,7 +250,8 @@ async def _go_on(call: Call, batch_id: UUID) -> None:
     except RetryLater as error:
         _log.warning("batch_left", batch=str(batch_id), error=type(error).__name__)
     except Exception as error:  # noqa: BLE001 - nobody awaits this
-        _log.error("batch_failed", batch=str(batch_id), exc_info=error)
+        # Without its words: a database names the values that it refuses.
+        _log.error("batch_failed", batch=str(batch_id), error=type(error).__name__, frames=frames_of(error))
 
 
 @router.post("/batches/{batch_id}/cancel", response_model=BatchOut, summary="End a batch where it is")

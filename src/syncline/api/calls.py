@@ -14,10 +14,12 @@ from syncline.actions.editing import Editor
 from syncline.actions.hub import Hub
 from syncline.actions.limits import count_request
 from syncline.domain.callers import Caller, Permission
-from syncline.errors import SignInNeeded
+from syncline.errors import Forbidden, SignInNeeded
 
 #: The cookie of somebody who signed in; over https with the prefix that ties it to this host.
 SESSION_COOKIES = ("__Host-syncline", "syncline")
+#: How often a stream looks whether whoever listens still may.
+PROVE_EVERY_SECONDS = 30.0
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -82,6 +84,18 @@ async def prove(request: Request) -> Call:
             )
             return Call(session.hub, session.caller)
     raise SignInNeeded
+
+
+async def prove_again(request: Request, call: Call, permission: Permission) -> None:
+    """Return if whoever opened a stream may go on listening: in the same tenant, with the same role, for
+    the same owners.
+
+    Raises `SignInNeeded` and `Forbidden`.
+    """
+    now = await prove(request)
+    now.caller.require(permission)
+    if not now.caller.sees_as(call.caller):
+        raise Forbidden("Your role or tenant has changed since. Open the stream again.")
 
 
 def list_cookies(request: Request) -> tuple[str, ...]:

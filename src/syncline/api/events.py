@@ -12,15 +12,13 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 
 from syncline.actions.live import TOPICS, Interest, Topic, subscribe
-from syncline.api.calls import Call, needs, prove
+from syncline.api.calls import PROVE_EVERY_SECONDS, Call, needs, prove_again
 from syncline.api.shapes import COMMENT, event, stream
 from syncline.api.telling import tell_error
 from syncline.errors import Invalid, RetryLater, SynclineError
 
 router = APIRouter(prefix="/api/v1", tags=["events"])
 
-#: How often it is looked whether whoever listens still may.
-_PROVE_EVERY_SECONDS = 30.0
 _EXAMPLE = (
     "id: 1772355600000000-0198c1f2-6a00-7c3e-8f00-0000000000e1\n"
     "event: record\n"
@@ -63,7 +61,7 @@ async def listen(
         first = await anext(events)
     except StopAsyncIteration:
         first = None
-    return stream(_send(request, events, first))
+    return stream(_send(request, call, events, first))
 
 
 _TYPES = frozenset(("company", "contact", "deal", "activity", "task", "owner"))
@@ -73,15 +71,15 @@ def _allowed(call: Call) -> tuple[Topic, ...]:
     return TOPICS if call.caller.may("records:read") else ("run", "queue", "conflicts")
 
 
-async def _send(request: Request, events: Any, first: Any) -> AsyncIterator[bytes]:
+async def _send(request: Request, call: Call, events: Any, first: Any) -> AsyncIterator[bytes]:
     proven_at = time.monotonic()
     try:
         async with aclosing(events):
             each = first
             while True:
                 yield COMMENT if each is None else event(each.kind, each.data, each.place)
-                if time.monotonic() - proven_at > _PROVE_EVERY_SECONDS:
-                    await prove(request)
+                if time.monotonic() - proven_at > PROVE_EVERY_SECONDS:
+                    await prove_again(request, call, "syncs:read")
                     proven_at = time.monotonic()
                 each = await anext(events)
     except (StopAsyncIteration, RetryLater):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from syncline.api import (
+    alerts,
     conflicts,
     connections,
     drift,
@@ -13,11 +14,13 @@ from syncline.api import (
     explaining,
     fetch_hubspot_live,
     mappings,
+    notifications,
     plans,
     queue,
     schedules,
     status,
     subscriptions,
+    sync_metrics,
     syncs,
     writing,
 )
@@ -29,6 +32,7 @@ OPERATIONS: tuple[APIRouter, ...] = (
     writing.router,
     syncs.router,
     status.router,
+    sync_metrics.router,
     explaining.router,
     queue.router,
     conflicts.router,
@@ -38,4 +42,6 @@ OPERATIONS: tuple[APIRouter, ...] = (
     events.router,
     fetch_hubspot_live.router,
     subscriptions.router,
+    alerts.router,
+    notifications.router,
 )

@@ -123,7 +123,7 @@ def _add_reading(fields: RecordFields) -> None:
     )
     async def read_one(record_id: UUID, call: Call = READS) -> Response:  # pyright: ignore[reportUnusedFunction]
         """Its version is the ETag: send it as If-Match with a change."""
-        return answer_record(await records.read_record(call.hub, call.caller, fields.name, record_id))
+        return answer_record(await records.recall_record(call.hub, call.caller, fields.name, record_id))
 
 
 def _add_writing(fields: RecordFields) -> None:

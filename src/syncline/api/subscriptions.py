@@ -79,7 +79,7 @@ async def list_all(call: Annotated[Call, needs("connections:read")]) -> Subscrip
 
 
 class SubscriptionGiven(Given):
-    """Who is to be told of what. https, or http to this machine; no private networks unless allowed."""
+    """Who is to be told of what. https; private networks and the machine itself only where allowed."""
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     url: Annotated[str, Field(min_length=8, max_length=2000)]

@@ -19,7 +19,7 @@ from syncline.actions.cancel import cancel_run
 from syncline.actions.plan import Watch, unwatched
 from syncline.actions.undo import UndoResult, plan_undo, undo
 from syncline.api.audited import audit
-from syncline.api.calls import Call, needs
+from syncline.api.calls import PROVE_EVERY_SECONDS, Call, needs, prove_again
 from syncline.api.shapes import (
     COMMENT,
     SILENCE_SECONDS,
@@ -201,15 +201,18 @@ _STREAM: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/{run_id}/events", summary="Watch a run", responses=_STREAM, response_class=Response)
-async def watch(run_id: RunId, call: Annotated[Call, needs("syncs:read")]) -> Response:
-    """Send the run whenever it moves (`progress`), and at its end (`ended`); then the stream ends."""
+async def watch(run_id: RunId, request: Request, call: Annotated[Call, needs("syncs:read")]) -> Response:
+    """Send the run whenever it moves (`progress`), and at its end (`ended`); then the stream ends.
+
+    Whoever may not see it any more, by a key that was revoked or a session that ended, is told so (`error`).
+    """
     run = _as_told(call, await runs.get_run(call.hub, run_id))
-    return stream(_watch(call, run))
+    return stream(_watch(request, call, run))
 
 
-async def _watch(call: Call, run: ListedRun) -> AsyncIterator[bytes]:
+async def _watch(request: Request, call: Call, run: ListedRun) -> AsyncIterator[bytes]:
     told: dict[str, Any] | None = None
-    silent_since = time.monotonic()
+    silent_since = proven_at = time.monotonic()
     while run.completed_at is None:
         shown = show(RunShape, run).model_dump(mode="json")
         if shown != told:
@@ -220,10 +223,13 @@ async def _watch(call: Call, run: ListedRun) -> AsyncIterator[bytes]:
             yield COMMENT
         await asyncio.sleep(_LOOK_SECONDS)
         try:
+            if time.monotonic() - proven_at > PROVE_EVERY_SECONDS:
+                await prove_again(request, call, "syncs:read")
+                proven_at = time.monotonic()
             run = _as_told(call, await runs.get_run(call.hub, run.id))
         except RetryLater:
             continue
-        except SynclineError as error:  # its connection was taken away, and the run with it
+        except SynclineError as error:  # whoever listens may not, or the run is gone with its connection
             yield event("error", tell_error(error))
             return
     yield event("ended", show(RunShape, run).model_dump(mode="json"))

@@ -149,6 +149,10 @@ def _show(done: Pushed, limit: int) -> None:
     if done.here:
         console.print("  and here, by merging with what the CRM has:", markup=False)
         show_changes(console, done.here, limit)
+    for each in done.merges:
+        request, reason = each.request, "" if each.reason is None else f": {each.reason}"
+        pair = f"{request.object} {request.merged_id} into {request.survivor_id}"
+        console.print(f"  merge of {pair}: {each.state}{reason}", markup=False)
     for each in done.parked[:limit]:
         console.print(f"  parked: {each.record_type} {each.record_id}: {each.reason}", markup=False)
     for each in done.held:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from syncline.cli.debugging import DEBUGGING
 from syncline.cli.logs import configure_logs
 from syncline.config import Settings, load_settings
+from syncline.engine.telemetry import tracing
 
 T = TypeVar("T")
 
@@ -31,7 +32,12 @@ def run_with(
     level = "debug" if DEBUGGING.get() else chosen
     configure_logs(level=level, log_format=settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(action(settings))
+        return runner.run(_traced(settings, action))
+
+
+async def _traced(settings: Settings, action: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
+    async with tracing(settings):
+        return await action(settings)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

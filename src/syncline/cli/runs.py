@@ -13,7 +13,7 @@ from syncline.cli.output import add_row, make_table, open_console, print_json, s
 from syncline.cli.running import run
 from syncline.clock import now
 from syncline.config import Settings
-from syncline.store.run_list import RunSummary
+from syncline.store.run_list import ListedRun
 
 
 def command(
@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """List the latest runs of every mode, the last first: what they read, made, changed and archived."""
 
-    async def look(settings: Settings) -> list[RunSummary]:
+    async def look(settings: Settings) -> list[ListedRun]:
         async with open_hub(settings, tenant=tenant) as hub:
             return await list_runs(hub, connection=connection, mode=mode, changed=changed, limit=limit)
 

@@ -195,6 +195,9 @@ class Capabilities:
     found_by_content: frozenset[str] = frozenset()
     #: Those of them that are made only together with one other record at least.
     needs_parent: frozenset[str] = frozenset()
+    #: True where a create that carries our id changes the record that has it already, so that it may be sent
+    #: again at any moment; else one whose answer was lost may still be on its way, and is waited for first.
+    repeats_creates: bool = False
     #: Settings that a person may give a connection of this platform: name → what it is for.
     settings: Mapping[str, str] = field(default_factory=dict[str, str])
     #: True where `ensure_webhooks` can be used; else a person subscribes in the CRM.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import httpcore2
 
 _encode = msgspec.json.Encoder().encode
+#: How long one attempt may take, from the first byte sent to the last received.
+ATTEMPT_SECONDS = 150.0
 _TIMEOUT: dict[str, Any] = {"timeout": {"connect": 10.0, "read": 120.0, "write": 30.0, "pool": 120.0}}
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -44,7 +46,7 @@ class Http:
         *,
         authorize: Callable[[Token], tuple[str, str]] = bearer,
         connections: int = 20,
-        attempt_seconds: float = 150.0,
+        attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
         parts = _split(base_url)
         self.host = parts.hostname or ""

@@ -77,6 +77,11 @@ class Caller:
         """True when records of every owner may be seen; else only own and unassigned ones."""
         return self.role != "rep"
 
+    def sees_as(self, other: Caller) -> bool:
+        """Tell whether what may be seen is the same for both."""
+        mine = (self.tenant_id, self.role, self.owner_ids)
+        return mine == (other.tenant_id, other.role, other.owner_ids)
+
     def may(self, permission: Permission) -> bool:
         """Return whether role and scopes allow it."""
         enough = ROLES.index(self.role) >= ROLES.index(LEAST_ROLE[permission])

@@ -6,20 +6,17 @@ import hashlib
 import hmac
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import msgspec
 
-Kind = Literal["email", "phone", "remote"]
+from syncline.domain.addresses import find_addresses
 
-#: What stands before and behind the sign of an address, in texts and in JSON. Rather too many addresses are
-#: found than too few: they are only hashed.
-_LOCAL = re.compile(r"[\w.%+'\-]{1,64}\Z")
-_DOMAIN = re.compile(r"@[\w\-]+(?:\.[\w\-]+)+")
-_NUMBERED = re.compile(r"\\u([0-9a-fA-F]{4})")
-_ESCAPED = re.compile(r"\\[bfnrt\"\\/]")
+Kind = Literal["email", "phone", "remote", "record"]
+
 _DIGITS = re.compile(r"\D+")
 #: Fewer digits are no number that stands for one person.
 _SHORTEST_NUMBER = 7
@@ -50,7 +47,8 @@ def hash_identifier(key: bytes, identifier: Identifier) -> bytes:
 
 
 def email(text: str) -> Identifier:
-    return Identifier("email", text.strip().lower())
+    """Return an address as it is compared: without case, and with each accented letter as one."""
+    return Identifier("email", unicodedata.normalize("NFC", text.strip().lower()))
 
 
 def phone(e164: str) -> Identifier:
@@ -62,28 +60,28 @@ def remote(account: str, object_name: str, remote_id: str) -> Identifier:
     return Identifier("remote", f"{account}\0{object_name}\0{remote_id}")
 
 
+def record(record_id: str) -> Identifier:
+    """Return a record of ours, by its id, which CRMs are given as well."""
+    return Identifier("record", record_id.strip().lower())
+
+
 def find_emails(payload: bytes) -> set[str]:
-    """Return every address in a JSON document, in lower case."""
-    found: set[str] = set()
+    """Return whatever may be an address in a JSON document, in lower case: it is only hashed."""
     if b"@" not in payload and b"\\u0040" not in payload:
-        return found
-    text = _unescaped(payload.decode("utf-8", "replace"))
-    place = text.find("@")
-    while place >= 0:
-        domain = _DOMAIN.match(text, place)
-        local = _LOCAL.search(text, max(0, place - 64), place) if domain is not None else None
-        if domain is not None and local is not None:
-            found.add((local[0] + domain[0]).lower())
-        place = text.find("@", place + 1)
-    return found
+        return set()
+    return {each.lower() for text in _list_texts(_decode(payload)) for each in find_addresses(text)}
 
 
-def _unescaped(text: str) -> str:
-    """Return JSON as text to search in: a line's end is no letter, and no letter is written by its number."""
-    if "\\" not in text:
-        return text
-    text = _NUMBERED.sub(lambda found: chr(int(found[1], 16)), text)
-    return _ESCAPED.sub(" ", text)
+def _list_texts(document: Any) -> Iterator[str]:
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, list):
+        for each in cast("list[Any]", document):
+            yield from _list_texts(each)
+    elif isinstance(document, dict):
+        for name, each in cast("dict[str, Any]", document).items():
+            yield name
+            yield from _list_texts(each)
 
 
 class Needle(NamedTuple):
@@ -93,21 +91,30 @@ class Needle(NamedTuple):
     pattern: str
 
 
-#: Before an address: nothing that could belong to it, or a line's end as JSON writes it.
-_BEFORE = r"(?:(?<![\w.%+'-])|(?<=\\[bfnrt]))"
+#: Before an address: no letter or sign of a longer one, a line's end as JSON writes it excepted. A quote or a
+#: full stop belongs to it only behind a letter.
+_BEFORE = r"(?:(?<![\w%+-])(?<![\w%+-][.'])|(?<=\\[bfnrt]))"
 
 
 def needles(emails: Iterable[str], numbers: Iterable[str]) -> list[Needle]:
     """Return what to look for in texts: addresses as whole ones, numbers in each way of writing given."""
     found: dict[str, Needle] = {}
     for each in emails:
-        text = each.strip().lower()
-        if "@" in text:
-            found[text] = Needle(text, _BEFORE + _quote(text) + r"(?![\w-]|\.\w)")
+        if "@" not in each:
+            continue
+        for text in _forms(each.strip().lower()):
+            found[text] = Needle(_plain_end(text), _BEFORE + _quote_in_json(text) + r"(?![\w-]|\.\w)")
     for each in numbers:
         for text in _ways_of_writing(each):
             found[text] = Needle(text, rf"(?<!\d){_quote(text)}(?!\d)")
     return list(found.values())
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Yield a text as it is given, and with each accented letter as one and as two, which look the same."""
+    yield text
+    yield unicodedata.normalize("NFC", text)
+    yield unicodedata.normalize("NFD", text)
 
 
 def _ways_of_writing(number: str) -> Iterator[str]:
@@ -121,6 +128,17 @@ def _ways_of_writing(number: str) -> Iterator[str]:
 def _quote(text: str) -> str:
     """Quote a text for a regular expression of Postgres, and of Python's."""
     return re.sub(r"([^\w@ ])", r"\\\1", text)
+
+
+def _quote_in_json(text: str) -> str:
+    """Quote it so that it is found in a text, and in a JSON document as that writes it."""
+    known = {'"': r"\\?\"", "\\": r"\\{1,2}"}
+    return "".join(known.get(each) or _quote(each) for each in text)
+
+
+def _plain_end(text: str) -> str:
+    """Return what stands in a JSON document letter by letter."""
+    return re.split(r'["\\]', text)[-1]
 
 
 def same_line(text: str, e164: str) -> bool:
@@ -138,11 +156,17 @@ def redact(text: str, found: Iterable[Needle]) -> str:
 
 def redact_json(payload: bytes, found: Iterable[Needle]) -> bytes:
     """Take what is looked for out of a JSON document: out of its texts, and numbers that are nothing else."""
-    if b"\\u" in payload:  # letters may be written by their numbers
-        payload = _encode(_decode(payload))
-    text = payload.decode()
-    for each in found:
-        if each.text.isdecimal():
-            text = re.sub(rf"(?<=[:,\[]){each.text}(?=[,\]}}])", "null", text)
-        text = re.sub(each.pattern, ERASED, text, flags=re.IGNORECASE)
-    return text.encode()
+    return _encode(_redact_in(_decode(payload), list(found)))
+
+
+def _redact_in(document: Any, found: list[Needle]) -> Any:
+    if isinstance(document, str):
+        return redact(document, found)
+    if isinstance(document, list):
+        return [_redact_in(each, found) for each in cast("list[Any]", document)]
+    if isinstance(document, dict):
+        held = cast("dict[str, Any]", document)
+        return {redact(name, found): _redact_in(each, found) for name, each in held.items()}
+    if isinstance(document, int | Decimal) and not isinstance(document, bool):
+        return None if any(each.text == str(document) for each in found) else document
+    return document

@@ -169,8 +169,8 @@ def _only(rows: Sequence[Row]) -> Row | None:
 
 
 def _calls(rows: Sequence[Row]) -> Measure:
-    by_direction = _by_label(rows, "value")
-    total = _sum(rows, "value")
+    by_direction = _by_label(rows, "calls")
+    total = _sum(rows, "calls")
     known = sum(by_direction.values())
     parts = [
         Part(each, each.capitalize(), "count", Decimal(by_direction.get(each, 0)))
@@ -181,12 +181,29 @@ def _calls(rows: Sequence[Row]) -> Measure:
     return Measure(total, parts)
 
 
+def _call_seconds(rows: Sequence[Row]) -> Measure:
+    return Measure(mean(_sum(rows, "duration_ms") / 1000, _count(rows, "lasted")))
+
+
+def _call_hours(rows: Sequence[Row]) -> Measure:
+    return Measure(_sum(rows, "duration_ms") / 3_600_000)
+
+
+def _long_calls(rows: Sequence[Row]) -> Measure:
+    return Measure(share(_count(rows, "long"), _count(rows, "lasted")))
+
+
+def _conversion(rows: Sequence[Row]) -> Measure:
+    return Measure(share(_count(rows, "converted"), _count(rows, "contacts")))
+
+
 def _watched(rows: Sequence[Row]) -> Measure:
-    watched, whole = _count(rows, "part"), _count(rows)
-    others = whole - watched
+    watched, whole = _count(rows, "watched"), _count(rows, "contacts")
+    bought = _count(rows, "watched_converted")
+    rest_bought = _count(rows, "converted") - bought
     parts = (
-        Part("watchers", "Conversion of watchers", "percent", share(_count(rows, "part_converted"), watched)),
-        Part("others", "Conversion of others", "percent", share(_count(rows, "rest_converted"), others)),
+        Part("watchers", "Conversion of watchers", "percent", share(bought, watched)),
+        Part("others", "Conversion of others", "percent", share(rest_bought, whole - watched)),
     )
     return Measure(share(watched, whole), parts)
 
@@ -254,7 +271,8 @@ SCRIPT_COLUMNS = (
 def _scripts(rows: Sequence[Row]) -> Measure:
     versions: dict[str, list[Row]] = {}
     for row in rows:
-        versions.setdefault(row["label"], []).append(row)
+        if row["label"] is not None:  # those without a version are in the same rows
+            versions.setdefault(row["label"], []).append(row)
     shown = [_script(version, own) for version, own in versions.items()]
     shown.sort(key=lambda row: (-row["conversion_rate"], row["version"]))
     notes = [compare_scripts(shown)] if len(shown) > 1 else []
@@ -267,7 +285,7 @@ def _scripts(rows: Sequence[Row]) -> Measure:
 
 
 def _script(version: str, rows: Sequence[Row]) -> dict[str, Any]:
-    contacts, converted = _count(rows), _count(rows, "part")
+    contacts, converted = _count(rows, "contacts"), _count(rows, "converted")
     deals = _count(rows, "deals") - sum(_left_out(rows).values())
     return {
         "version": version,
@@ -314,7 +332,6 @@ def two_proportions(first: tuple[int, int], other: tuple[int, int]) -> tuple[flo
 Shape = Callable[[Sequence[Row]], Measure]
 SHAPES: Mapping[str, Shape] = {
     "sum": _total,
-    "total": _total,
     "money": _money,
     "mean_money": _mean_money,
     "rate": _rate,
@@ -322,6 +339,10 @@ SHAPES: Mapping[str, Shape] = {
     "median": _median,
     "first_contact": _first_contact,
     "calls": _calls,
+    "call_seconds": _call_seconds,
+    "call_hours": _call_hours,
+    "long_calls": _long_calls,
+    "conversion": _conversion,
     "watched": _watched,
     "pipeline": _pipeline,
     "stages": _stages,

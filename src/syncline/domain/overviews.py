@@ -61,6 +61,13 @@ ACCURACY_COLUMNS = (
     Column("actual", "Won", "money"),
     Column("deviation", "Won against weighted", "percent"),
 )
+HISTORY_COLUMNS = (
+    Column("day", "Day", "date"),
+    Column("deals", "Deals", "count"),
+    Column("value", "Value", "money"),
+    Column("weighted", "Weighted", "money"),
+    Column("source", "Kept as", "text"),
+)
 SYNC_COLUMNS = (
     Column("connection", "Connection", "text"),
     Column("object", "Object", "text"),
@@ -83,6 +90,8 @@ SYNC_SERIES_COLUMNS = (
     Column("p95_ms", "95 %", "milliseconds"),
     Column("p99_ms", "99 %", "milliseconds"),
     Column("api_calls", "Calls", "count"),
+    Column("records_read", "Read", "count"),
+    Column("records_failed", "Failed", "count"),
 )
 
 
@@ -123,6 +132,15 @@ def tell_left_out(rows: Sequence[Row], currency: str) -> list[str]:
     if not count:
         return []
     return [f"Left out: {count:,} deals in other currencies, for want of a rate to {currency}."]
+
+
+def tell_history(rows: Sequence[Row], currency: str) -> list[str]:
+    """Say on how many days something is in no sum; the same deal is left out on each of them."""
+    days = sum(1 for row in rows if row["left_out"])
+    if not days:
+        return []
+    told = "1 day" if days == 1 else f"{days:,} days"
+    return [f"On {told} deals in other currencies are left out, for want of a rate to {currency}."]
 
 
 def make_win_rates(rows: Sequence[Row], months: Sequence[date]) -> list[dict[str, Any]]:

@@ -13,12 +13,12 @@ from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
 
+from syncline.domain.addresses import is_address
 from syncline.domain.record_fields import MAX_TEXT_BYTES, Field, RecordFields, is_custom_key
 from syncline.domain.records import CUSTOM
 from syncline.domain.values import Unreadable, as_boolean, as_date, as_number, as_time
 from syncline.errors import Invalid
 
-_ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+\.[^\s@<>,;]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 #: Bigger numbers are typing mistakes, and no other program could read them.
 _LARGEST = Decimal(10) ** 30
@@ -113,7 +113,7 @@ def _read_text(each: Field, value: Any) -> str:
     text = (value if isinstance(value, str) else str(value)).strip()
     if len(text) * 4 > each.max_bytes and len(text.encode()) > each.max_bytes:
         raise Unreadable(f"It is longer than {each.max_bytes:,} bytes.")
-    if each.name == "email" and not _ADDRESS.fullmatch(text):
+    if each.name == "email" and not is_address(text):
         raise Unreadable("That is no e-mail address.")
     if each.name == "currency":
         text = text.upper()

@@ -20,6 +20,8 @@ Subject = Literal[
     "audit",
     "notifications",
     "deliveries",
+    "batches",
+    "alerts",
     "idempotency",
 ]
 SUBJECTS: tuple[Subject, ...] = get_args(Subject)
@@ -44,6 +46,8 @@ DEFAULTS: Mapping[Subject, Rule] = {
     "audit": Rule(730, "the audit log"),
     "notifications": Rule(90, "notifications that were sent or given up"),
     "deliveries": Rule(30, "outgoing deliveries that have ended"),
+    "batches": Rule(365, "edits and imports of many records; one older than this cannot be taken back"),
+    "alerts": Rule(365, "alerts that are over"),
     "idempotency": Rule(2, "answers kept for requests that are sent twice"),
 }
 _MOST_DAYS = 36_500

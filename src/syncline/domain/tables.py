@@ -27,7 +27,14 @@ _MARKS = re.compile(r"[^a-z0-9]+")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 #: What begins like a formula, and is a number of some kind all the same.
 _NUMBER = re.compile(r"[+-]?[\d\s().,/-]*\d[\d\s().,/-]*")
-_MONEY = re.compile(r"[^\d.,\-]")
+#: A number as people write amounts: a currency or a percent sign on either side, spaces, apostrophes between.
+_AMOUNT = re.compile(
+    r"(?P<sign>[-+\u2212]?)\s*(?:[A-Za-z]{3}|[^\w\s.,()+-]{1,3})?\s*(?P<inner>[-+\u2212]?)\s*"
+    r"(?P<number>\d[\d.,\s'\u2019_]*|[.,]\d+)\s*(?:[A-Za-z]{3}|[^\w\s.,()+-]{1,3})?"
+)
+_SCIENTIFIC = re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d{1,3}")
+_BETWEEN = re.compile(r"[\s'\u2019_]")
+_GROUPED = re.compile(r"\d{1,3}(?:[\s'\u2019_]\d{3})+(?:[.,]\d*)?")
 #: How people call fields, beside their names and labels.
 _SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "email": ("email address", "e mail", "mail", "work email"),
@@ -91,9 +98,20 @@ def read_table(data: bytes) -> Table:
             rows.append((begins, (cells + [""] * len(columns))[: len(columns)]))
     except csv.Error as error:
         raise _fault(f"Line {line} cannot be read: {error}.") from None
+    if text.count('"') % 2 and _ends_in_quotes(text, delimiter):
+        raise _fault("A quotation mark is opened and never closed, so that the rest would be one cell.")
     if columns is None or not rows:
         raise _fault("It has no rows; the first line names the columns, the others are records.")
     return Table(columns, rows)
+
+
+def _ends_in_quotes(text: str, delimiter: str) -> bool:
+    try:
+        for _ in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True):
+            pass
+    except csv.Error as error:
+        return "end of data" in str(error)
+    return False
 
 
 def _fault(reason: str) -> Invalid:
@@ -180,16 +198,25 @@ def read_cell(each: Field, text: str, manner: Manner) -> Any:
 
 
 def _read_number(text: str) -> str:
-    plain = _MONEY.sub("", text)
-    if not any(each.isdigit() for each in plain):
+    """Return a number with a point and nothing else in it; what is no amount is returned as it came."""
+    if _SCIENTIFIC.fullmatch(text):
         return text
+    is_negative = text.startswith("(") and text.endswith(")")
+    found = _AMOUNT.fullmatch(text[1:-1].strip() if is_negative else text)
+    signs = "" if found is None else found["sign"] + found["inner"] + "-" * is_negative
+    if found is None or len(signs) > 1:
+        return text
+    number = found["number"].strip()
+    if _BETWEEN.search(number) and not _GROUPED.fullmatch(number):
+        return text
+    plain = _BETWEEN.sub("", number)
     if "," in plain and "." in plain:
         decimal = max(plain.rfind(","), plain.rfind("."))
         mark = plain[decimal]
         plain = plain.replace("," if mark == "." else ".", "")
-    if plain.count(",") == 1 and not re.fullmatch(r"-?\d{1,3},\d{3}", plain):
+    if plain.count(",") == 1 and not re.fullmatch(r"\d{1,3},\d{3}", plain):
         plain = plain.replace(",", ".")
-    return plain.replace(",", "")
+    return ("" if signs in ("", "+") else "-") + plain.replace(",", "")
 
 
 def _read_day(text: str, order: str) -> str | None:

@@ -5,11 +5,12 @@ Knows what the run did and how the record stands now; must not know where either
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, cast
 
+from syncline.domain.records import CUSTOM
 from syncline.domain.verdicts import same
 
 ARCHIVED = "archived_at"
@@ -36,6 +37,8 @@ _COMPUTED = frozenset(
     }
 )
 
+#: When a record was made, as its CRM tells once it has it.
+_CREATED = frozenset({"created_at"})
 #: Why something is not as it was: `edited` since by somebody, who is spared; `lost` for good; `forbidden`,
 #: since writing it to the CRM is not allowed; `unknown`, whether the CRM has it.
 Why = Literal["edited", "lost", "forbidden", "unknown"]
@@ -80,9 +83,9 @@ def restore(row: Mapping[str, Any], fields: Fields, *, gone: Collection[str] = (
             found.spared.append(Spared(name, "lost", "What stood here was too long to be kept."))
             continue
         old, new = pair
-        if name in _COMPUTED or name not in row:
+        if name in _COMPUTED or not _has(row, name):
             continue
-        current = row[name]
+        current = _value_of(row, name)
         if stands(current, old):
             found.already.append(name)
         elif not stands(current, new):
@@ -99,9 +102,52 @@ def list_edited(row: Mapping[str, Any], fields: Fields) -> list[str]:
     edited: list[str] = []
     for name in sorted(fields):
         pair = halves(fields[name])
-        if pair is not None and name in row and name not in _COMPUTED and not stands(row[name], pair[1]):
+        if pair is None or name in _COMPUTED or not _has(row, name):
+            continue
+        if not stands(_value_of(row, name), pair[1]):
             edited.append(name)
     return edited
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A change of a record by others than the run."""
+
+    changed_at: datetime
+    changes: Mapping[str, Any]
+    #: True where it came from a CRM.
+    is_theirs: bool
+
+
+def list_edited_since(row: Mapping[str, Any], later: Iterable[Later]) -> list[str]:
+    """Return the fields that others have changed, oldest first, and that do not stand as they did before.
+
+    That may be a field of which the run said nothing. When a record was made is no edit of it, nor is what it
+    belongs to where a CRM has told that.
+    """
+    before: dict[str, tuple[Any, Any] | None] = {}
+    for each in later:
+        for name, values in each.changes.items():
+            if name not in _CREATED and not (each.is_theirs and name in BELONGING):
+                before.setdefault(name, halves(values))
+    return sorted(
+        name
+        for name, pair in before.items()
+        if name not in _COMPUTED
+        and _has(row, name)
+        and (pair is None or not stands(_value_of(row, name), pair[0]))
+    )
+
+
+def _has(row: Mapping[str, Any], name: str) -> bool:
+    return name in row or name.startswith(CUSTOM)
+
+
+def _value_of(row: Mapping[str, Any], name: str) -> Any:
+    if name in row or not name.startswith(CUSTOM):
+        return row.get(name)
+    custom: Mapping[str, Any] = row.get("custom_fields") or {}
+    return custom.get(name.removeprefix(CUSTOM))
 
 
 def halves(values: Any) -> tuple[Any, Any] | None:

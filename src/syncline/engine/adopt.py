@@ -19,6 +19,7 @@ from syncline.connectors.base import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.writes import RemoteWrite
 from syncline.domain.mapping import Mapper
+from syncline.engine.answers import ARRIVES_SECONDS
 from syncline.engine.doubts import take_up
 from syncline.engine.intents import ANOTHERS, put_off
 from syncline.engine.prepare import Prepared, list_unreadable, prepare_page
@@ -30,6 +31,7 @@ from syncline.store.db import Conn
 from syncline.store.queue import Aside, Waiting
 
 _T = TypeVar("_T")
+_ON_ITS_WAY = "It was sent, and the answer was lost; it is looked for once it must have arrived."
 _DOUBTFUL = (
     "Its making was never confirmed, and the CRM has {count} that hold just the same: made again, it might "
     "be there twice. Delete what is too many there, or this record here, then retry."
@@ -57,7 +59,9 @@ class Adopter:
         """Link what has been made of rows; return those that are (still) to be made."""
         target = self._target
         async with target.db.transaction(tenant_id=target.tenant_id) as conn:
-            tried = await creates.list_unanswered(conn, [row.record_id for row in rows], **target.object_keys)
+            sent = await creates.list_unanswered(conn, [row.record_id for row in rows], **target.object_keys)
+            tried = {each.record_id: each for each in sent.values() if self._find_wait(each) <= 0}
+            rows = await self._wait_for_others(conn, rows, sent, tried)
             if not tried:
                 return rows
             writes = await self._rebuild(conn, list(tried.values()))
@@ -81,6 +85,32 @@ class Adopter:
             row for row in rows if str(row.record_id) not in adopted and str(row.record_id) not in doubtful
         ]
 
+    def _find_wait(self, unanswered: Unanswered) -> float:
+        """Return for how many seconds a create may still be on its way, whatever made its row due before.
+
+        Looked for too early it is not found, and made again.
+        """
+        if self._target.doubts is None and self._remote.connector.capabilities.repeats_creates:
+            return 0.0
+        return ARRIVES_SECONDS - unanswered.age_seconds
+
+    async def _wait_for_others(
+        self,
+        conn: Conn,
+        rows: Sequence[Waiting],
+        sent: Mapping[UUID, Unanswered],
+        tried: Mapping[UUID, Unanswered],
+    ) -> list[Waiting]:
+        """Set aside what was sent just now; return the rest."""
+        aside = [
+            Aside(row, "pending", _ON_ITS_WAY, self._find_wait(sent[row.record_id]), was_tried=False)
+            for row in rows
+            if row.record_id in sent and row.record_id not in tried
+        ]
+        await queue.set_aside(conn, aside, **self._target.keys, now=now())
+        waiting = {each.row.record_id for each in aside}
+        return [row for row in rows if row.record_id not in waiting]
+
     async def read_anew(self, remote_ids: Sequence[str]) -> None:
         """Bring records in as a pull does: what is in the way of what we made gets its link."""
         if remote_ids:
@@ -96,7 +126,8 @@ class Adopter:
     async def _find_all(
         self, writes: Sequence[RemoteWrite], tried: Mapping[UUID, Unanswered]
     ) -> dict[str, list[RemoteRecord]]:
-        since_ms = to_ms(min(each.sent_at for each in tried.values()))
+        # By how long ago it was: this process's clock may be another than that of who sent it.
+        since_ms = to_ms(now()) - int(max(each.age_seconds for each in tried.values()) * 1000)
         if self._target.doubts is not None:
             since_ms += int(await self._remote.skew.find(self._remote.connector) * 1000)
         connector, name = self._remote.connector, self._target.object_name

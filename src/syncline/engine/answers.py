@@ -14,8 +14,8 @@ from syncline.engine.intents import ARCHIVED, GONE, Intents, Item, put_off
 from syncline.errors import NotFound, PauseConnection, RetryLater
 from syncline.store.queue import Aside
 
-#: How long what was sent and not answered may still be on its way.
-_ARRIVES_SECONDS = 15.0
+#: How long what was sent and not answered may still be on its way, or be missing where one looks for it.
+ARRIVES_SECONDS = 15.0
 
 
 def note_success(
@@ -67,7 +67,7 @@ def note_failure(item: Item, outcome: WriteOutcome) -> tuple[Aside, list[dict[st
         after = failure.after_seconds
         if item.together is not None and not outcome.unwritten:
             # Nothing makes it once only: whoever looks too early for it finds nothing, and sends it again.
-            after = max(after or 0.0, _ARRIVES_SECONDS)
+            after = max(after or 0.0, ARRIVES_SECONDS)
         return put_off(item.row, str(failure), after=after), answer
     if isinstance(failure, PauseConnection):
         return Aside(item.row, "pending", str(failure)), [refused]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -17,15 +17,20 @@ from syncline.domain.sealing import Vault
 from syncline.domain.subject import Ref, Subject
 from syncline.engine.persons import Sought, find_person, persons_of
 from syncline.engine.remotes import Remote
-from syncline.store import barred, connections, erasing, payloads, persons, remote_erasures
+from syncline.errors import NotFound
+from syncline.store import barred, connections, erasing, erasures, payloads, persons, remote_erasures
 from syncline.store.barred import Hashed
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
 from syncline.store.remote_erasures import NewRemote, RemoteState
+from syncline.store.under_way import Making
 
 #: A connection's setting: what it does about persons who were erased in another CRM.
 FOLLOWING = "erasures"
 _NO_ERASURE = "This kind of CRM offers no way to erase."
+_GONE = "It was erased there."
+_FOUND_LATER = "It was found only when it was looked for everywhere, and this CRM was left out."
+_STATES: Mapping[str, RemoteState] = {"wanted": "wanted", "review": "review"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,8 @@ class Order:
     there: Mapping[UUID, RemoteState]
     #: Why, where that is not plain.
     reasons: Mapping[UUID, str]
+    #: What a CRM has said is gone there already.
+    gone: frozenset[Ref] = frozenset()
 
 
 async def put_order(
@@ -60,8 +67,10 @@ async def put_order(
         source=order.source,
         subject=vault.seal(msgspec.json.encode(subject)),
         proof=sorted(proof_of(each) for each in hashed),
+        wanted=order.there,
         now=now,
     )
+    hashed += _hash(key, _records_of(subject))
     await barred.bar(conn, hashed, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
     known = await connections.list_all(conn, tenant_id=tenant_id)
     await _bar_refs(conn, key, known, subject.refs, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
@@ -87,14 +96,12 @@ async def follow_erasure(conn: Conn, remote: Remote, object_name: str, remote_id
     found = await find_person(conn, Sought(contact_ids=tuple(ids), refs=(ref,)), tenant_id=tenant_id)
     known = await connections.list_all(conn, tenant_id=tenant_id)
     there: dict[UUID, RemoteState] = {each.id: following_of(each) for each in known}
-    there[remote.connection_id] = "done"
-    reasons = {remote.connection_id: "It was erased there."}
-    reasons |= {
+    reasons = {
         id_: f"It was erased in {remote.name}; a person has to say whether it is here, too."
         for id_, state in there.items()
         if state == "review"
     }
-    order = Order(remote.name, "webhook", there, reasons)
+    order = Order(remote.name, "webhook", there, reasons, frozenset({ref}))
     return await put_order(conn, remote.vault, found.subject, order, tenant_id=tenant_id, now=clock.now())
 
 
@@ -104,27 +111,108 @@ def following_of(connection: Connection) -> RemoteState:
     return "wanted" if chosen == "everywhere" else "kept" if chosen == "here" else "review"
 
 
-async def add_refs(
-    conn: Conn, vault: Vault, refs: Sequence[Ref], *, tenant_id: UUID, erasure_id: UUID, now: datetime
+async def add_found(
+    conn: Conn, vault: Vault, subject: Subject, refs: Sequence[Ref], *, tenant_id: UUID, erasure_id: UUID
 ) -> None:
-    """Add remote records of a person that were found later: kept out, and asked for as the others are."""
+    """Add what was found of a person later, `refs` among it: kept out, and asked of CRMs as was ordered."""
+    at = clock.now()
+    key = await _open_key(conn, vault, tenant_id=tenant_id)
+    hashed = _hash(key, list(subject.identifiers()))
+    proof = sorted(proof_of(each) for each in hashed)
+    hashed += _hash(key, _records_of(subject))
+    await barred.bar(conn, hashed, tenant_id=tenant_id, erasure_id=erasure_id, now=at)
+    await _ask_too(conn, key, refs, {}, tenant_id=tenant_id, erasure_id=erasure_id, now=at)
+    sealed = vault.seal(msgspec.json.encode(subject))
+    await erasing.keep_subject(conn, erasure_id, sealed, proof, tenant_id=tenant_id)
+
+
+async def add_makings(conn: Conn, makings: Sequence[Making], *, tenant_id: UUID, erasure_id: UUID) -> None:
+    """Have a person looked for where they were just being made, and erased there if they were."""
+    known = await connections.list_all(conn, tenant_id=tenant_id)
+    order = await _recall_order(conn, known, tenant_id=tenant_id, erasure_id=erasure_id)
+    rows: list[NewRemote] = []
+    for each in makings:
+        row = _ask(Ref(each.connection_id, each.object, ""), known, order)
+        if row is not None:
+            rows.append(replace(row, remote_id=None, record_id=each.record_id))
+    await remote_erasures.insert_remotes(
+        conn, rows, tenant_id=tenant_id, erasure_id=erasure_id, now=clock.now()
+    )
+
+
+async def add_made(
+    conn: Conn, vault: Vault, made: Mapping[UUID, Ref], *, tenant_id: UUID, within: UUID | None = None
+) -> None:
+    """Have erased again who was made at a CRM all the same, by a call that was under way: id of ours → there.
+
+    Also where the erasure was done with long ago. `within`: the erasure that is just gone on with.
+    """
+    at = clock.now()
+    key = await _open_key(conn, vault, tenant_id=tenant_id)
+    for record_id, ref in made.items():
+        hashed = _hash(key, [identifiers.record(str(record_id))])
+        for erasure_id in await barred.list_erasures(conn, hashed, tenant_id=tenant_id):
+            await remote_erasures.name_remote(
+                conn,
+                erasure_id,
+                record_id,
+                ref.remote_id,
+                tenant_id=tenant_id,
+                connection_id=ref.connection_id,
+                object_name=ref.object,
+            )
+            await _ask_too(
+                conn, key, [ref], {ref: record_id}, tenant_id=tenant_id, erasure_id=erasure_id, now=at
+            )
+            await erasures.bury(
+                conn,
+                [ref.remote_id],
+                tenant_id=tenant_id,
+                connection_id=ref.connection_id,
+                object_name=ref.object,
+                record_type="contact",
+                now=at,
+            )
+            if erasure_id != within:  # whoever goes on with it keeps their claim
+                await erasing.reopen(conn, erasure_id, tenant_id=tenant_id, now=at)
+
+
+async def _ask_too(
+    conn: Conn,
+    key: bytes,
+    refs: Sequence[Ref],
+    record_ids: Mapping[Ref, UUID],
+    *,
+    tenant_id: UUID,
+    erasure_id: UUID,
+    now: datetime,
+) -> None:
+    known = await connections.list_all(conn, tenant_id=tenant_id)
+    await _bar_refs(conn, key, known, refs, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
+    order = await _recall_order(conn, known, tenant_id=tenant_id, erasure_id=erasure_id)
+    rows = [
+        replace(row, record_id=record_ids.get(each))
+        for each in refs
+        if (row := _ask(each, known, order)) is not None
+    ]
+    await remote_erasures.insert_remotes(conn, rows, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
+
+
+async def _recall_order(
+    conn: Conn, known: Sequence[Connection], *, tenant_id: UUID, erasure_id: UUID
+) -> Order:
+    """Return what CRMs were to be asked; one that was connected since is left alone."""
+    wanted = await erasing.find_wanted(conn, erasure_id, tenant_id=tenant_id)
+    there: dict[UUID, RemoteState] = {each.id: _STATES.get(wanted.get(each.id, ""), "kept") for each in known}
+    return Order("", "", there, {id_: _FOUND_LATER for id_, state in there.items() if state == "kept"})
+
+
+async def _open_key(conn: Conn, vault: Vault, *, tenant_id: UUID) -> bytes:
+    """Return the key that identifiers are hashed with, of a tenant somebody of whom has been erased."""
     sealed = await barred.find_key(conn, tenant_id=tenant_id)
     if sealed is None:
-        return
-    known = await connections.list_all(conn, tenant_id=tenant_id)
-    key = vault.open(sealed)
-    await _bar_refs(conn, key, known, refs, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
-    asked = await remote_erasures.list_remote(conn, [erasure_id], tenant_id=tenant_id)
-    there: dict[UUID, RemoteState] = {each.id: "kept" for each in known}
-    reasons = {each.id: "It was found only when it was looked for everywhere." for each in known}
-    for each in asked:
-        if each.state in ("wanted", "done", "refused"):
-            there[each.connection_id] = "wanted"
-        elif each.state == "review":
-            there[each.connection_id] = "review"
-    order = Order("", "", there, {id_: reasons[id_] for id_, state in there.items() if state == "kept"})
-    rows = [row for each in refs if (row := _ask(each, known, order)) is not None]
-    await remote_erasures.insert_remotes(conn, rows, tenant_id=tenant_id, erasure_id=erasure_id, now=now)
+        raise NotFound("Nobody has been erased here.")
+    return vault.open(sealed)
 
 
 async def lift(
@@ -178,6 +266,10 @@ def _hash(key: bytes, wanted: Sequence[Identifier]) -> list[Hashed]:
     return [Hashed(each.kind, identifiers.hash_identifier(key, each)) for each in wanted]
 
 
+def _records_of(subject: Subject) -> list[Identifier]:
+    return [identifiers.record(str(each)) for each in subject.record_ids]
+
+
 async def _bar_refs(
     conn: Conn,
     key: bytes,
@@ -203,8 +295,8 @@ def _ask(ref: Ref, known: Sequence[Connection], order: Order) -> NewRemote | Non
     persons = None if connection is None else persons_of(connection, ref.object)
     if connection is None or persons is None:
         return None
-    state: RemoteState = order.there.get(connection.id, "kept")
-    reason = order.reasons.get(connection.id)
+    state: RemoteState = "done" if ref in order.gone else order.there.get(connection.id, "kept")
+    reason = _GONE if ref in order.gone else order.reasons.get(connection.id)
     if persons.left_behind is None and state in ("wanted", "review"):
         state, reason = "kept", _NO_ERASURE
     return NewRemote(

@@ -19,7 +19,9 @@ from syncline import clock
 from syncline.connectors.transport import Request, Response, Token
 from syncline.engine.lanes import Lane
 from syncline.engine.lease import Lease, hold_lease
-from syncline.engine.quota import Governor, Slot
+from syncline.engine.quota import Governor
+from syncline.engine.slots import Slot
+from syncline.engine.telemetry import is_tracing, span, template_of
 from syncline.errors import Busy, RateLimited, RetryLater, TokenRejected, Unavailable
 from syncline.store import leases
 from syncline.store.db import Conn, Database
@@ -152,7 +154,7 @@ class Calls:
         self.counts.quota_wait_seconds += sent_at - asked_at
         self.counts.calls += 1
         try:
-            response = await self._http.send(request, token)
+            response = await self._carry(request, token)
         except RateLimited as error:
             self.counts.rate_limit_hits += 1
             if slot is not None:
@@ -170,6 +172,16 @@ class Calls:
             slot.passed(response.quota)
         self.counts.bytes_received += len(response.body)
         return response
+
+    async def _carry(self, request: Request, token: Token | None) -> Response:
+        if not is_tracing():
+            return await self._http.send(request, token)
+        path = template_of(request.path)
+        told = {"http.request.method": request.method, "url.template": path}
+        with span(f"{request.method} {path}", told, kind="client") as call:
+            response = await self._http.send(request, token)
+            call.note("http.response.status_code", response.status)
+            return response
 
     def _wait_seconds(self, error: RetryLater, failures: int) -> float:
         if isinstance(error, RateLimited):

@@ -5,7 +5,7 @@ Changes nothing. What a merge would do is asked of the merge itself, so that wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from syncline.domain.changes import Change, Copy, copy_row, find_change
@@ -126,10 +126,3 @@ def _shown(value: Any) -> Any:
     if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
         return value[:_LONGEST_SHOWN] + "…"
     return value
-
-
-def ids_of(findings: Sequence[Finding], *causes: Cause) -> Iterator[str]:
-    """Yield the remote ids with something open for one of these causes, each once."""
-    yield from dict.fromkeys(
-        each.remote_id for each in findings if each.state == "open" and (not causes or each.cause in causes)
-    )

@@ -15,9 +15,13 @@ from uuid import UUID
 import structlog
 
 from syncline.clock import now
-from syncline.connectors.writes import WriteOutcome
+from syncline.connectors.base import Connector
+from syncline.connectors.writes import RemoteWrite, WriteOutcome
+from syncline.domain.subject import Ref
+from syncline.engine import barring
 from syncline.engine.remotes import Remotes
 from syncline.engine.removing import CLAIM, Removal
+from syncline.engine.resting import rest
 from syncline.engine.work import frames_of
 from syncline.errors import (
     NotFound,
@@ -36,6 +40,8 @@ from syncline.store.urls import UrlSource
 _LOOK_SECONDS = 2.0
 _FIRST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=1)
 _ENDED = "The connection has been ended."
+_NEVER_MADE = "It was never made there."
+_UNKNOWN = "It was just being made there, and whether that came to anything cannot be told."
 
 _log = structlog.get_logger(__name__)
 
@@ -105,7 +111,7 @@ class Eraser:
                 connection = await connections.get(conn, connection_id, tenant_id=tenant_id)
             connector = self._remotes.open(connection, lane="push").connector
             size = connector.capabilities.write_batch
-            wanted = [each for each in rows if each.remote_id is not None]
+            wanted = await self._name(tenant_id, connector, object_name, rows)
             for start in range(0, len(wanted), size):
                 part = wanted[start : start + size]
                 outcomes = await connector.erase_many(object_name, [str(each.remote_id) for each in part])
@@ -125,6 +131,68 @@ class Eraser:
                 await remote_erasures.set_remote(
                     conn, ids, "refused", str(error), tenant_id=tenant_id, now=now()
                 )
+
+    async def _name(
+        self, tenant_id: UUID, connector: Connector, object_name: str, rows: Sequence[RemoteErasure]
+    ) -> list[RemoteErasure]:
+        """Return the rows whose records are known, those that were just being made after looking for them."""
+        named = [each for each in rows if each.remote_id is not None]
+        sought = [each for each in rows if each.remote_id is None and each.record_id is not None]
+        if object_name in connector.capabilities.found_by_content:
+            ids = [each.id for each in sought]
+            async with self._transaction(tenant_id) as conn:
+                await remote_erasures.set_remote(
+                    conn, ids, "refused", _UNKNOWN, tenant_id=tenant_id, now=now()
+                )
+            return named
+        size = connector.capabilities.write_batch
+        for start in range(0, len(sought), size):
+            part = sought[start : start + size]
+            writes = [RemoteWrite(str(each.record_id), None, {}, str(each.record_id)) for each in part]
+            found = await connector.find_made(object_name, writes, (), 0)
+            for each in part:
+                made = found.get(str(each.record_id), ())
+                named += await self._take(tenant_id, each, [record.remote_id for record in made])
+        return named
+
+    async def _take(
+        self, tenant_id: UUID, row: RemoteErasure, remote_ids: Sequence[str]
+    ) -> list[RemoteErasure]:
+        """Write down which records were made of one that was looked for; returns what is asked of the CRM."""
+        async with self._transaction(tenant_id) as conn:
+            if not remote_ids:
+                await remote_erasures.set_remote(
+                    conn, [row.id], "done", _NEVER_MADE, tenant_id=tenant_id, now=now()
+                )
+                return []
+            assert row.record_id is not None  # noqa: S101 - looked for by it
+            for each in remote_ids:
+                await remote_erasures.name_remote(
+                    conn,
+                    row.erasure_id,
+                    row.record_id,
+                    each,
+                    tenant_id=tenant_id,
+                    connection_id=row.connection_id,
+                    object_name=row.object,
+                )
+                ref = Ref(row.connection_id, row.object, each)
+                await barring.add_made(
+                    conn,
+                    self._remotes.vault,
+                    {row.record_id: ref},
+                    tenant_id=tenant_id,
+                    within=row.erasure_id,
+                )
+            asked = await remote_erasures.list_remote(conn, [row.erasure_id], tenant_id=tenant_id)
+        return [
+            each
+            for each in asked
+            if each.state == "wanted"
+            and each.record_id == row.record_id
+            and each.connection_id == row.connection_id
+            and each.object == row.object
+        ]
 
     async def _settle(
         self, tenant_id: UUID, rows: Sequence[RemoteErasure], outcomes: Sequence[WriteOutcome]
@@ -161,12 +229,21 @@ async def serve_erasures(eraser: Eraser, db: Database, stop: asyncio.Event) -> N
             for tenant_id, erasure_id in due:
                 if stop.is_set():
                     return
-                if await eraser.go_on(tenant_id, erasure_id):
-                    _log.info("erased", erasure=str(erasure_id), tenant=str(tenant_id))
+                await _go_on(eraser, tenant_id, erasure_id)
         except RetryLater as error:
             _log.warning("erasures_wait", reason=str(error))
-        except Exception as error:  # noqa: BLE001 - one erasure stops no other, and the next look goes on
-            _log.error("erasure_failed", error=type(error).__name__, frames=frames_of(error))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await stop.wait()
+        except Exception as error:  # noqa: BLE001 - the next look goes on
+            _log.error("erasures_unread", error=type(error).__name__, frames=frames_of(error))
+        await rest(stop, _LOOK_SECONDS)
+
+
+async def _go_on(eraser: Eraser, tenant_id: UUID, erasure_id: UUID) -> None:
+    """Go on with one erasure, which stops no other."""
+    told = {"erasure": str(erasure_id), "tenant": str(tenant_id)}
+    try:
+        if await eraser.go_on(tenant_id, erasure_id):
+            _log.info("erased", **told)
+    except RetryLater as error:
+        _log.warning("erasures_wait", reason=str(error), **told)
+    except Exception as error:  # noqa: BLE001 - one erasure stops no other
+        _log.error("erasure_failed", error=type(error).__name__, frames=frames_of(error), **told)

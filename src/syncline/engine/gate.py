@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from syncline.domain import identifiers
 from syncline.domain.identifiers import Identifier, Needle
@@ -37,9 +38,13 @@ class _Known:
     emails: set[str]
     number: str | None
     remote: Identifier
+    #: Our own record, where the CRM's carries its id.
+    own: Identifier | None
 
     def identifiers(self) -> Iterable[Identifier]:
         yield self.remote
+        if self.own is not None:
+            yield self.own
         yield from (identifiers.email(each) for each in self.emails)
         if self.number is not None:
             yield identifiers.phone(self.number)
@@ -68,6 +73,23 @@ async def pass_gate(target: Target, conn: Conn) -> bytes | None:
         return None
     sealed = await barred.pass_gate(conn, tenant_id=target.tenant_id)
     return None if sealed is None else target.gate.open(sealed)
+
+
+async def list_erased(target: Target, conn: Conn, record_ids: Iterable[UUID]) -> set[UUID]:
+    """Pass the gate, and return those of our records of which nothing may be written or stored any more.
+
+    To be asked by whoever sends them, in the transaction that writes down what is sent, and again in the one
+    that stores the answer.
+    """
+    key = await pass_gate(target, conn)
+    if key is None:
+        return set()
+    hashes = {
+        Hashed("record", identifiers.hash_identifier(key, identifiers.record(str(each)))): each
+        for each in record_ids
+    }
+    found = await barred.list_barred(conn, list(hashes), tenant_id=target.tenant_id)
+    return {hashes[each] for each in found}
 
 
 async def admit(
@@ -116,12 +138,13 @@ def _know(target: Target, record: Prepared) -> _Known:
         identifiers.find_emails(record.payload) | own,
         number if isinstance(number, str) else None,
         identifiers.remote(account, target.object_name, record.remote_id),
+        None if record.external_id is None else identifiers.record(record.external_id),
     )
 
 
 def _is_erased(person: _Known, record_type: str | None, erased: set[Identifier], *, is_known: bool) -> bool:
     """Say whether a record is somebody who was erased, and not somebody else who shares a line with them."""
-    if person.remote in erased:
+    if person.remote in erased or person.own in erased:
         return True
     if record_type != _CONTACT or is_known or person.record.mapped is None:
         return False

@@ -21,7 +21,7 @@ from syncline.engine.lease import hold_lease
 from syncline.engine.remotes import Remotes
 from syncline.engine.work import frames_of
 from syncline.errors import Busy, NotFound, PauseConnection, RetryLater, SynclineError
-from syncline.store import inbox, retention, runs, tenants
+from syncline.store import generations, inbox, retention, runs, tenants
 from syncline.store.db import Database
 from syncline.store.inbox import Waiting
 
@@ -37,6 +37,7 @@ _TIDY_SECONDS = 3600.0
 _KEEP_DONE = timedelta(days=7)
 _KEEP_REFUSED = timedelta(days=30)
 _KEEP_RUNS = timedelta(days=1)
+_PRUNED_AT_ONCE = 5000
 _KEEP_REFUSALS = 10_000
 #: How long the bursts in hand may go on after the word to stop.
 _GRACE_SECONDS = 20.0
@@ -182,20 +183,34 @@ class _Server:
 
 
 async def prune_inboxes(db: Database) -> None:
-    """Forget, over all tenants, what was worked off a week ago and what was refused."""
+    """Forget, over all tenants, what was worked off a week ago and what was refused.
+
+    Adds up the counts of changes on the way (`store.generations`).
+    """
     at = now()
     async with db.statement() as conn:
         everybody = await tenants.list_tenants(conn)
     for tenant in everybody:
-        async with db.transaction(tenant_id=tenant.tenant_id) as conn:
-            keep = (await retention.list_keeps(conn, tenant_id=tenant.tenant_id))["inbox"].cutoff(at)
-            await inbox.prune(
-                conn,
-                tenant_id=tenant.tenant_id,
-                # What was worked off says nothing any more.
-                done_before=at - _KEEP_DONE if keep is None else max(at - _KEEP_DONE, keep),
-                failed_before=from_ms(0) if keep is None else keep,
-            )
-            await runs.prune_uneventful(conn, tenant_id=tenant.tenant_id, before=at - _KEEP_RUNS)
+        tenant_id = tenant.tenant_id
+        async with db.transaction(tenant_id=tenant_id) as conn:
+            keep = (await retention.list_keeps(conn, tenant_id=tenant_id))["inbox"].cutoff(at)
+            await generations.fold(conn, tenant_id=tenant_id)
+        # What was worked off says nothing any more.
+        done_before = at - _KEEP_DONE if keep is None else max(at - _KEEP_DONE, keep)
+        failed_before = from_ms(0) if keep is None else keep
+        most = _PRUNED_AT_ONCE
+        while most == _PRUNED_AT_ONCE:
+            async with db.transaction(tenant_id=tenant_id) as conn:
+                most = await inbox.prune(
+                    conn,
+                    tenant_id=tenant_id,
+                    done_before=done_before,
+                    failed_before=failed_before,
+                    limit=_PRUNED_AT_ONCE,
+                )
+                known = await runs.prune_uneventful(
+                    conn, tenant_id=tenant_id, before=at - _KEEP_RUNS, limit=_PRUNED_AT_ONCE
+                )
+            most = max(most, known)
     async with db.transaction(tenant_id=None) as conn:
         await inbox.prune_refusals(conn, before=at - _KEEP_REFUSED, keep=_KEEP_REFUSALS)

@@ -6,7 +6,6 @@ Knows when to look and when to leave a connection alone; draining one is `push`'
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from uuid import UUID
 
 import structlog
@@ -15,6 +14,7 @@ from syncline.clock import now
 from syncline.config import Settings
 from syncline.engine.push import drain
 from syncline.engine.remotes import Remotes
+from syncline.engine.resting import rest
 from syncline.engine.unite_there import unite_there
 from syncline.errors import Busy, RetryLater, SynclineError
 from syncline.store import connections, queue
@@ -58,9 +58,7 @@ async def serve_push(db: Database, remotes: Remotes, settings: Settings, stop: a
                 del draining[connection_id]
                 if _has_failed(task):
                     rests[connection_id] = clock() + _PAUSE_SECONDS
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await stop.wait()
+        await rest(stop, LOOK_SECONDS)
     if draining:
         # What is under way is answered in time, or seen by the next drain to have arrived.
         _, late = await asyncio.wait(draining.values(), timeout=_GRACE_SECONDS)

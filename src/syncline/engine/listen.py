@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 
 import structlog
 
@@ -18,6 +17,7 @@ from syncline.connectors.registry import get_platform
 from syncline.connectors.webhooks import WebhookEvent, dump_heard
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.remotes import Remotes, open_credentials
+from syncline.engine.resting import rest
 from syncline.errors import Busy, NotFound, RetryLater, SynclineError
 from syncline.store import connections, inbox, tenants
 from syncline.store.connections import Connection
@@ -66,9 +66,7 @@ class _Listeners:
         try:
             while not self._stop.is_set():
                 await self._look()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._stop.wait()
+                await rest(self._stop, LOOK_SECONDS)
         finally:
             for task in self._tasks.values():
                 task.cancel()

@@ -24,6 +24,9 @@ from syncline.errors import Invalid
 _SECONDS = 15.0
 _TIMEOUT: dict[str, Any] = {"timeout": {"connect": 5.0, "read": 10.0, "write": 10.0, "pool": 15.0}}
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+#: IPv4 within IPv6, which Python takes for global: what a gateway translates (RFC 6052), and the form that
+#: RFC 4291 gave up.
+_TRANSLATED = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("::/96"))
 _LONGEST_URL = 2000
 
 
@@ -40,8 +43,11 @@ class Blocked(Exception):
     """An address that is not to be called. Its text is a sentence without the address."""
 
 
-def check_url(url: str) -> None:
-    """Raise `Invalid` for what cannot be posted to. Whom a name means is looked at when it is called."""
+def check_url(url: str, *, private: bool) -> None:
+    """Raise `Invalid` for what cannot be posted to. Whom a name means is looked at when it is called.
+
+    `private` lets this machine be posted to, also without TLS.
+    """
     told = "It has to be an https address, such as https://hooks.example.com/syncline."
     try:
         parts = urlsplit(url)
@@ -49,7 +55,8 @@ def check_url(url: str) -> None:
     except ValueError:
         raise Invalid(told, fields={"url": told}) from None
     host = parts.hostname or ""
-    allowed = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+    is_here = host in _LOOPBACK
+    allowed = private and parts.scheme in ("http", "https") if is_here else parts.scheme == "https"
     if not allowed or not host or port == 0 or parts.username or parts.password or parts.fragment:
         raise Invalid(told, fields={"url": told})
     if len(url) > _LONGEST_URL or not url.isascii() or not url.isprintable() or " " in url:
@@ -165,7 +172,11 @@ class _Checked(httpcore2.AsyncNetworkBackend):
             found = inner or found
         if found.is_loopback:
             # Only where it was asked for by its own name, and not by a name that was made to mean it.
-            return host in _LOOPBACK
+            return self._private and host in _LOOPBACK
+        if isinstance(found, ipaddress.IPv6Address) and (
+            found.is_site_local or any(found in each for each in _TRANSLATED)
+        ):
+            return False
         if found.is_multicast or found.is_unspecified or found.is_link_local:
             return False  # among them the metadata services of clouds
         return found.is_global or (self._private and found.is_private)

@@ -11,7 +11,6 @@ import hashlib
 import hmac
 import random
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +23,7 @@ from syncline.clock import now
 from syncline.domain.sealing import Vault
 from syncline.engine.feed import Window
 from syncline.engine.notify_http import Posted, Poster
+from syncline.engine.resting import rest
 from syncline.errors import RetryLater, SettingInvalid
 from syncline.store import deliveries, feed, outgoing
 from syncline.store.db import Database
@@ -33,14 +33,12 @@ from syncline.store.outgoing import Place
 LOOK_SECONDS = 0.5
 #: How long something is tried.
 GIVEN_UP_AFTER = timedelta(hours=24)
-KEPT_FOR = timedelta(days=7)
 #: Longer than any attempt takes.
 _CLAIM = timedelta(seconds=60)
 _FIRST_DELAY_SECONDS = 5.0
 _LONGEST_DELAY_SECONDS = 3600.0
 _AT_ONCE = 20
 _TENANTS_AT_ONCE = 4
-_PRUNE_EVERY = timedelta(hours=1)
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +59,6 @@ class _Teller:
         self._poster = poster
         self._stop = stop
         self._slots = asyncio.Semaphore(_TENANTS_AT_ONCE)
-        self._pruned_at: dict[UUID, datetime] = {}
 
     async def serve(self) -> None:
         while not self._stop.is_set():
@@ -75,19 +72,13 @@ class _Teller:
             except Exception as error:  # noqa: BLE001 - whatever befell one look, the next one may do
                 _log.error("outgoing_failed", error=type(error).__name__)
             if not busy:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_SECONDS):
-                        await self._stop.wait()
+                await rest(self._stop, LOOK_SECONDS)
 
     async def _serve_tenant(self, tenant_id: UUID) -> bool:
         """Find what is new and send what is due; True when there may be more that is due now."""
         async with self._slots:
             await find_news(self._db, tenant_id)
             at = now()
-            if at - self._pruned_at.get(tenant_id, datetime.min.replace(tzinfo=UTC)) > _PRUNE_EVERY:
-                self._pruned_at[tenant_id] = at
-                async with self._db.transaction(tenant_id=tenant_id) as conn:
-                    await deliveries.prune(conn, tenant_id=tenant_id, before=at - KEPT_FOR)
             async with self._db.transaction(tenant_id=tenant_id) as conn:
                 due = await deliveries.claim_due(
                     conn, tenant_id=tenant_id, now=at, until=at + _CLAIM, limit=_AT_ONCE

@@ -11,6 +11,7 @@ import msgspec
 
 from syncline.connectors.base import Persons
 from syncline.connectors.registry import get_platform
+from syncline.domain.identifiers import email
 from syncline.domain.phones import to_e164
 from syncline.domain.subject import Ref, Subject
 from syncline.engine.remotes import read_mapping
@@ -82,13 +83,17 @@ async def find_person(conn: Conn, sought: Sought, *, tenant_id: UUID) -> Person:
     )
 
 
-async def find_done_since(conn: Conn, subject: Subject, *, tenant_id: UUID) -> list[Ref]:
-    """Add to a person what was done with them since they were found; returns its remote records."""
-    done = await persons.list_activities(conn, subject.contact_ids, subject.phones, tenant_id=tenant_id)
-    tasks = await persons.list_tasks(conn, subject.contact_ids, tenant_id=tenant_id)
-    subject.activity_ids = sorted({*subject.activity_ids, *done})
-    subject.task_ids = sorted({*subject.task_ids, *tasks})
-    return await persons.list_refs(conn, [*done, *tasks], tenant_id=tenant_id)
+async def widen(conn: Conn, subject: Subject, *, tenant_id: UUID) -> None:
+    """Add to a person what has become theirs since they were found: records here and there, addresses."""
+    sought = Sought(tuple(subject.contact_ids), tuple(subject.emails))
+    since = (await find_person(conn, sought, tenant_id=tenant_id)).subject
+    subject.contact_ids = sorted({*subject.contact_ids, *since.contact_ids})
+    subject.activity_ids = sorted({*subject.activity_ids, *since.activity_ids})
+    subject.task_ids = sorted({*subject.task_ids, *since.task_ids})
+    subject.emails = sorted({*subject.emails, *since.emails})
+    subject.phones = sorted({*subject.phones, *since.phones})
+    subject.numbers = sorted({*subject.numbers, *since.numbers})
+    subject.add_refs(since.refs)
 
 
 async def find_unlinked(conn: Conn, subject: Subject, *, tenant_id: UUID) -> list[Ref]:
@@ -112,8 +117,12 @@ async def find_unlinked(conn: Conn, subject: Subject, *, tenant_id: UUID) -> lis
                 patterns=[each.pattern for each in looked_for],
             )
     known = {each.id: each for each in await connections.list_all(conn, tenant_id=tenant_id)}
-    theirs = set(subject.emails)
-    return [each for each in found if (await _read_payload(conn, each, known))[0] & theirs]
+    theirs = {email(each) for each in subject.emails}
+    return [
+        each
+        for each in found
+        if not theirs.isdisjoint(map(email, (await _read_payload(conn, each, known))[0]))
+    ]
 
 
 def persons_of(connection: Connection, object_name: str) -> Persons | None:

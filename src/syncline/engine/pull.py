@@ -23,6 +23,7 @@ from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.notify import announce_conflicts
 from syncline.engine.readings import READINGS, Reading, find_reading
 from syncline.engine.remotes import Remote
+from syncline.engine.telemetry import traced
 from syncline.engine.write import Target, lease_purpose
 from syncline.errors import (
     Busy,
@@ -76,6 +77,15 @@ async def pull(db: Database, remote: Remote, order: Order, settings: Settings) -
     return await carry_out(db, remote, order, reading, settings, purpose=lease_purpose(order.object_name))
 
 
+def _tell(_db: Database, remote: Remote, order: Order, *_: Any, **__: Any) -> dict[str, str]:
+    return {
+        "syncline.connection": remote.name,
+        "syncline.object": order.object_name,
+        "syncline.mode": order.mode,
+    }
+
+
+@traced("run", _tell)
 async def carry_out(
     db: Database,
     remote: Remote,

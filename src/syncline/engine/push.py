@@ -24,6 +24,7 @@ from syncline.engine.notify import announce_conflicts
 from syncline.engine.rehearse import NoLease, Rehearsal
 from syncline.engine.remotes import Remote
 from syncline.engine.sending import Sender, WritingStopped
+from syncline.engine.telemetry import span
 from syncline.engine.terms import open_sender
 from syncline.engine.write import Target
 from syncline.errors import PauseConnection, SynclineError
@@ -125,7 +126,8 @@ class _Drain:
     async def run(self) -> None:
         failure: BaseException | None = None
         try:
-            await self._run()
+            with span("push", {"syncline.connection": self._remote.name}):
+                await self._run()
         except BaseException as error:
             failure = error
             raise

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from syncline.clock import now
 from syncline.domain.agreement import brief, pair
-from syncline.domain.records import CUSTOM, RecordType
+from syncline.domain.records import CUSTOM, RecordType, flatten
 from syncline.domain.resolving import to_columns
 from syncline.domain.undoing import ARCHIVED, LINK, Spared
 from syncline.engine.restoring import Task
@@ -173,7 +173,8 @@ class PuttingBack:
             columns[record_id], derived[record_id] = {**own, **follows}, follows
         tenant_id = self._keys["tenant_id"]
         await undo.write(self._conn, self._kind, columns, tenant_id=tenant_id)
-        after = await undo.lock_rows(self._conn, self._kind, list(values), tenant_id=tenant_id)
+        locked = await undo.lock_rows(self._conn, self._kind, list(values), tenant_id=tenant_id)
+        after = {record_id: flatten(row) for record_id, row in locked.items()}
         # A trigger clears a number that seems to have outlived its text: the same number, written anew.
         lost = {
             record_id: follows

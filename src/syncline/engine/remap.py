@@ -28,7 +28,7 @@ from syncline.engine.recall import RecallTerms, is_stale, load_terms, mapping_be
 from syncline.engine.remotes import Remote, read_mapping
 from syncline.engine.write import Target, lease_purpose
 from syncline.errors import Busy, SynclineError
-from syncline.store import connections, cursors, locked, payloads, planner, remapping, runs
+from syncline.store import barred, connections, cursors, locked, payloads, planner, remapping, runs
 from syncline.store.connections import Connection
 from syncline.store.db import Conn, Database
 from syncline.store.keys import ConnectionKeys, CursorKeys
@@ -277,6 +277,8 @@ class Remapper:
             await planner.prefer_indexes(conn)
             await planner.commit_without_waiting(conn)
             await target.prove_lease(conn)
+            # An erasure waits for this: what it clears must not be written anew from what was read before.
+            await barred.pass_gate(conn, tenant_id=target.tenant_id)
             await connections.require_mapping(
                 conn, target.connection_id, self._connection.mapping_version, tenant_id=target.tenant_id
             )

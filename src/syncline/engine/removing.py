@@ -15,11 +15,15 @@ from uuid import UUID
 import msgspec
 
 from syncline.clock import now
+from syncline.connectors.http import ATTEMPT_SECONDS
+from syncline.domain.identifiers import Needle
 from syncline.domain.sealing import Vault
 from syncline.domain.subject import Subject
 from syncline.engine import barring
-from syncline.engine.persons import find_done_since, find_unlinked
-from syncline.store import barred, erasing, erasures, receipts, sweeping
+from syncline.engine.calls import GIVE_UP_AFTER_SECONDS
+from syncline.engine.persons import find_unlinked, widen
+from syncline.engine.slots import PATIENCE_SECONDS
+from syncline.store import barred, erasing, erasures, receipts, sweeping, under_way
 from syncline.store.administration import Administrator
 from syncline.store.db import Conn, Database
 from syncline.store.personal import PLACES, Place, raw_place, values_of
@@ -28,6 +32,10 @@ from syncline.store.personal import PLACES, Place, raw_place, values_of
 APPEND_ONLY = frozenset({"crm.change_log", "app.audit_log"})
 #: How long whoever goes on with an erasure is left alone; then another may. Kept up table by table.
 CLAIM = timedelta(minutes=5)
+#: After this nobody waits any more for the answer to a call, nor for what a CRM makes of it: one that waits
+#: for its quota, does not get through until it is given up, and is then sent and answered as late as can be.
+_ANSWERED_SECONDS = 2 * (PATIENCE_SECONDS + ATTEMPT_SECONDS) + GIVE_UP_AFTER_SECONDS + 60.0
+BEING_WRITTEN = "Something of the person is just being written to a CRM, or its answer was lost a moment ago."
 NO_ADMINISTRATOR = (
     "The change log can be cleared by the administrative role only: set SYNCLINE_ADMIN_DATABASE_URL for the "
     "worker, or run the command where it is set."
@@ -55,10 +63,9 @@ class Removal:
     async def run(self, sealed: bytes) -> str | None:
         """Remove everything; return why something is left, in words, or None."""
         subject = msgspec.json.decode(self._vault.open(sealed), type=Subject)
-        async with self._begin() as conn:
-            # From here on nobody is under way who has not seen that the person must not come back.
-            await barred.close_gate(conn, tenant_id=self._tenant_id)
-        await self._look_for_more(subject)
+        await self._gather(subject)
+        if not await self._look_at_makings(subject):
+            return BEING_WRITTEN
         await self._bury(subject)
         values = values_of(subject)
         for place, object_name in await self._list_places():
@@ -82,21 +89,36 @@ class Removal:
             await sweeping.limit_time(conn, 0)
             yield conn
 
-    async def _look_for_more(self, subject: Subject) -> None:
-        """Look for what came since, and through the mirrors for what is linked to nobody; keep that too."""
-        async with self._begin() as conn:
-            found = await find_done_since(conn, subject, tenant_id=self._tenant_id)
-            found += await find_unlinked(conn, subject, tenant_id=self._tenant_id)
-        more = [each for each in found if each not in set(subject.refs)]
-        if not more:
-            return
-        subject.add_refs(more)
+    async def _gather(self, subject: Subject) -> None:
+        """Find what became the person's since, until nobody is left who could add to it; keep that too."""
+        searched_by: list[Needle] | None = None
+        while True:
+            async with self._begin() as conn:
+                # From here on nobody is under way who has not seen what is kept out by now.
+                await barred.close_gate(conn, tenant_id=self._tenant_id)
+            before, known = msgspec.json.encode(subject), set(subject.refs)
+            async with self._begin() as conn:
+                await widen(conn, subject, tenant_id=self._tenant_id)
+                # The mirrors are searched from end to end: again only if there is more to look for.
+                if searched_by != subject.needles():
+                    searched_by = subject.needles()
+                    subject.add_refs(await find_unlinked(conn, subject, tenant_id=self._tenant_id))
+            if msgspec.json.encode(subject) == before:
+                return
+            more = [each for each in subject.refs if each not in known]
+            keys = {"tenant_id": self._tenant_id, "erasure_id": self._erasure_id}
+            async with self._db.transaction(tenant_id=self._tenant_id) as conn:
+                await barring.add_found(conn, self._vault, subject, more, **keys)
+
+    async def _look_at_makings(self, subject: Subject) -> bool:
+        """Have the person looked for where they were being made; False while an answer may be on its way."""
+        keys = {"tenant_id": self._tenant_id}
         async with self._db.transaction(tenant_id=self._tenant_id) as conn:
-            await barring.add_refs(
-                conn, self._vault, more, tenant_id=self._tenant_id, erasure_id=self._erasure_id, now=now()
-            )
-            sealed = self._vault.seal(msgspec.json.encode(subject))
-            await erasing.keep_subject(conn, self._erasure_id, sealed, tenant_id=self._tenant_id)
+            if await under_way.is_under_way(conn, subject.record_ids, **keys, seconds=_ANSWERED_SECONDS):
+                return False
+            makings = await under_way.list_makings(conn, subject.contact_ids, **keys)
+            await barring.add_makings(conn, makings, **keys, erasure_id=self._erasure_id)
+        return True
 
     async def _bury(self, subject: Subject) -> None:
         """Leave tombstones at the remote ids, while the links still say whose they are."""

@@ -22,6 +22,7 @@ from syncline.engine.lookups import refresh_pipelines, refresh_properties
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.pull import Order, begin_run, fail_run, finish_run
 from syncline.engine.remotes import Remote
+from syncline.engine.telemetry import traced
 from syncline.engine.terms import set_terms
 from syncline.engine.write import Target
 from syncline.store import absences, definitions, erasures, payloads
@@ -67,6 +68,14 @@ class Rereading:
     def object_name(self) -> str:
         return self._target.object_name
 
+    def _tell(self) -> dict[str, str]:
+        return {
+            "syncline.connection": self.remote.name,
+            "syncline.object": self.object_name,
+            "syncline.mode": MODE,
+        }
+
+    @traced("run", _tell)
     async def read(self) -> None:
         """Read the records again and commit them, batch by batch."""
         ids = list(self._hints.changed)

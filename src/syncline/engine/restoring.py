@@ -16,10 +16,12 @@ from syncline.domain.undoing import (
     ARCHIVED,
     BELONGING,
     LINK,
+    Later,
     Spared,
     Why,
     halves,
     list_edited,
+    list_edited_since,
     restore,
     stands,
 )
@@ -56,6 +58,8 @@ class Known:
     link: Link | None
     #: What it held when it was deleted, where it was.
     deleted: Mapping[str, Any] | None = None
+    #: What others did to it here, oldest first.
+    later: Sequence[Later] = ()
     #: (column, remote id) → id of the record of ours, of what it was tied to or parted from.
     others: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
@@ -168,7 +172,8 @@ class Restoring:
                     task, "unknown", "It was never answered whether the CRM made it. Sync, then undo again."
                 )
             return  # parted already, or made anew
-        edited = [] if row is None else list_edited(row, change.changes)
+        since = [each for each in known.later if each.changed_at > change.sent_at]
+        edited = [] if row is None else _list_edited(row, change.changes, since)
         if row is None or edited:
             named = f" ({', '.join(edited)})" if edited else ""
             _spare(task, "edited", f"{_EDITED[:-1]}{named}, and is left at the CRM.")
@@ -212,18 +217,17 @@ class Restoring:
             changes = [each for each in known.here if (each.connection_id == self._connection_id) is is_quiet]
             fields = _fields(changes)
             if "created" in {each.action for each in changes}:
-                self._archive(task, known.row, fields, is_quiet=is_quiet)
+                self._archive(task, known, fields, is_quiet=is_quiet)
             elif fields:
                 self._put_back(task, known, fields, pushed, is_quiet=is_quiet)
 
-    def _archive(
-        self, task: Task, row: Mapping[str, Any], fields: Mapping[str, Any], *, is_quiet: bool
-    ) -> None:
+    def _archive(self, task: Task, known: Known, fields: Mapping[str, Any], *, is_quiet: bool) -> None:
         """Archive here what the run made here; the CRM keeps what it is."""
+        row = known.row or {}
         if row.get(ARCHIVED) is not None:
             return
-        known = {name: each for name, each in fields.items() if name not in BELONGING}
-        edited = list_edited(row, known)
+        own = {name: each for name, each in fields.items() if name not in BELONGING}
+        edited = _list_edited(row, own, known.later)
         if edited:
             _spare(task, "edited", f"{_EDITED[:-1]} ({', '.join(edited)}), and is left as it is.")
         else:
@@ -265,6 +269,11 @@ def _fields(changes: Iterable[Change]) -> dict[str, Any]:
     for each in listed:
         fields.update({name: value for name, value in each.changes.items() if halves(value) is None})
     return fields
+
+
+def _list_edited(row: Mapping[str, Any], fields: Mapping[str, Any], later: Sequence[Later]) -> list[str]:
+    """Return what does not stand as the run left it, and what it left empty and others have filled in."""
+    return sorted({*list_edited(row, fields), *list_edited_since(row, later)})
 
 
 def _columns_of(deleted: Mapping[str, Any]) -> dict[str, Any]:

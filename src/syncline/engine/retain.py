@@ -16,6 +16,7 @@ import structlog
 
 from syncline.clock import now
 from syncline.domain.retention import Keep, Subject
+from syncline.engine.resting import rest
 from syncline.engine.work import frames_of
 from syncline.errors import RetryLater, SettingInvalid, SynclineError
 from syncline.store import retention, sweeping, tenants
@@ -23,6 +24,7 @@ from syncline.store.administration import Administrator
 from syncline.store.db import Conn, Database
 from syncline.store.retention import AGING, Aging, aging_raw
 from syncline.store.tenants import Tenant
+from syncline.store.upkeep import OF_NOBODY, OF_TENANTS, forget_old
 from syncline.store.urls import UrlSource
 
 BATCH = 5000
@@ -73,7 +75,20 @@ class Retention:
                     continue
                 total += await self._delete(tenant_id, aging, before, stop)
             removed[keep.subject] = total
+        for fixed in OF_TENANTS:
+            await self._delete(tenant_id, fixed.aging, fixed.cutoff(at), stop)
         return removed
+
+    async def forget(self, at: datetime, *, stop: asyncio.Event | None = None) -> None:
+        """Take away what is too old and belongs to no tenant: sessions, links, attempts, counts."""
+        for fixed in OF_NOBODY:
+            if fixed.aging.needs_owner and self._admin is None:
+                continue
+            while stop is None or not stop.is_set():
+                async with self._begin(None, fixed.aging) as conn:
+                    gone = await forget_old(conn, fixed.aging, fixed.cutoff(at), limit=BATCH)
+                if gone < BATCH:
+                    break
 
     async def drop_months(self, at: datetime) -> list[str]:
         """Drop the months of the change log that no tenant keeps any part of; returns their names."""
@@ -106,7 +121,7 @@ class Retention:
         return total
 
     @asynccontextmanager
-    async def _begin(self, tenant_id: UUID, aging: Aging) -> AsyncGenerator[Conn]:
+    async def _begin(self, tenant_id: UUID | None, aging: Aging) -> AsyncGenerator[Conn]:
         if self._admin is not None and aging.needs_owner:
             async with self._admin.transaction() as conn:
                 yield conn
@@ -154,9 +169,7 @@ async def serve_retention(db: Database, admin_url: UrlSource, stop: asyncio.Even
             _log.warning("retention_waits", reason=str(error))
         except Exception as error:  # noqa: BLE001 - the next look, or the next night, goes on
             _log.error("retention_failed", error=type(error).__name__, frames=frames_of(error))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_SECONDS):
-                await stop.wait()
+        await rest(stop, _LOOK_SECONDS)
 
 
 async def tidy_tonight(
@@ -178,6 +191,7 @@ async def tidy_tonight(
                 dropped = await retaining.drop_months(at)
                 if dropped:
                     _log.info("change_log_months_dropped", months=dropped)
+                await retaining.forget(at, stop=stop)
             removed = await retaining.tidy(tenant.tenant_id, at, stop=stop)
         if stop is not None and stop.is_set():
             return served  # another worker goes on with it

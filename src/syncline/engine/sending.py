@@ -7,7 +7,9 @@ Knows batches of one object; what they come to is `intents`', which are due, and
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -19,23 +21,25 @@ from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
 from syncline.engine.adopt import Adopter
-from syncline.engine.answers import note_failure, note_success
 from syncline.engine.doubts import take_up
+from syncline.engine.gate import list_erased
 from syncline.engine.intents import Batch, Intents, Item, put_off
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.remotes import Remote
+from syncline.engine.settling import let_go, settle
 from syncline.engine.shield import hold_flips
 from syncline.engine.tie import Foreseen, Ties
 from syncline.engine.together import Makers, Together
 from syncline.engine.write import Target
 from syncline.errors import (
     AlreadyExists,
+    LeaseLost,
     PauseConnection,
     RetryLater,
     StopForOperator,
     SynclineError,
 )
-from syncline.store import absences, allowances, locked, queue, sent
+from syncline.store import absences, allowances, creates, locked, queue, sent
 from syncline.store.db import Conn
 from syncline.store.queue import Aside, Waiting
 from syncline.store.runs import RunCounts
@@ -68,6 +72,8 @@ class Sender:
         self.ties: Ties | None = None
         #: Says what new records are made together with; None where that follows.
         self.makers: Makers | None = None
+        #: False: what was sent to be made before is looked for, and nothing is made.
+        self.may_create = True
         self._adopter = Adopter(target, remote, mapper, names)
         self._parked = 0
 
@@ -104,11 +110,12 @@ class Sender:
             batch = Batch()
             async with self._transaction() as conn:
                 await self._require_leave(conn)
+                erased = await list_erased(self._target, conn, [row.record_id for row in rows])
                 agreed = await self._target.write_chunk(
                     conn, prepared, unreadable, RunCounts(), always=frozenset(by_id)
                 )
                 for remote_id, row in by_id.items():
-                    if remote_id in resting:
+                    if remote_id in resting or row.record_id in erased:
                         batch.done.append(row)
                     else:
                         self._intents.plan_change(batch, row, agreed.get(remote_id), read.get(remote_id))
@@ -158,13 +165,16 @@ class Sender:
             batch = Batch()
             async with self._transaction() as conn:
                 await self._require_leave(conn)
+                erased = await list_erased(self._target, conn, [row.record_id for row in rows])
                 found = await locked.lock_unlinked_by_id(
                     conn, self._kind, ids=[row.record_id for row in rows], **self._target.keys
                 )
                 together = {} if self.makers is None else await self.makers.gather(conn, list(found))
                 for row in rows:
                     existing = found.get(row.record_id)
-                    if existing is None:
+                    if not self.may_create or row.record_id in erased:
+                        batch.done.append(row)
+                    elif existing is None:
                         # Linked in the meantime, or no more.
                         if row.attempts >= 2:
                             batch.done.append(row)
@@ -247,7 +257,7 @@ class Sender:
         )
         by_key = {each.key: each for each in outcomes}
         pairs = [(item, by_key[str(item.row.record_id)]) for item in items]
-        await self._target.persist(partial(self._agree, pairs, sent_at))
+        await self._store(pairs, sent_at)
         taken = [
             outcome.existing_id
             for item, outcome in pairs
@@ -270,55 +280,34 @@ class Sender:
             items, lambda: self._remote.connector.archive_many(self._target.object_name, list(ids))
         )
         pairs = [(ids[each.key], each) for each in outcomes]
-        await self._target.persist(partial(self._agree, pairs, sent_at))
+        await self._store(pairs, sent_at)
         _raise_for_all(outcomes)
+
+    async def _store(self, pairs: Sequence[tuple[Item, WriteOutcome]], sent_at: datetime) -> None:
+        try:
+            await self._target.persist(partial(self._agree, pairs, sent_at))
+        except BaseException:
+            # Whoever comes next sees creates without an answer, and must not look for them too early.
+            with suppress(RetryLater):
+                await asyncio.shield(self._note_lost([item for item, _ in pairs]))
+            raise
 
     async def _agree(self, pairs: Sequence[tuple[Item, WriteOutcome]], sent_at: datetime) -> None:
         """Make what was answered the new base, and put aside what was not written."""
         target = self._target
-        counts = RunCounts(read=len(pairs))
-        done: list[Waiting] = []
-        aside: list[Aside] = []
-        answers: list[dict[str, Any]] = []
-        written: list[tuple[str, datetime | None, datetime]] = []
-        for item, outcome in pairs:
-            if outcome.failure is not None:
-                later, answer = note_failure(item, outcome)
-                aside.append(later)
-                answers.extend(answer)
-                counts.failed += later.state == "parked"
-                continue
-            _count(counts, item, outcome)
-            answer, is_whole = note_success(self._mapper, self._intents, item, outcome)
-            answers.append(answer)
-            if item.left:
-                aside.append(Aside(item.row, "parked", item.left))
-            elif item.action == "created" and self._must_tie(item):
-                aside.append(Aside(item.row, "pending", "What it belongs to follows."))
-            elif is_whole:
-                done.append(item.row)
-            else:  # read again what the answer did not tell
-                aside.append(put_off(item.row, "The CRM did not confirm what was written.", most=3))
-            if outcome.remote_id is not None:
-                updated_ms = None if outcome.record is None else outcome.record.updated_ms
-                at = None if updated_ms is None else from_ms(updated_ms)
-                written.append((outcome.remote_id, at, sent_at))
-        async with self._transaction() as conn:
-            await target.prove_lease(conn)
-            await sent.outdate_payloads(conn, target.table, written, **target.keys)
-            await sent.answer(
-                conn,
-                answers,
-                **target.object_keys,
-                record_type=self._kind.name,
-                mapping_version=target.mapping_version,
-                now=now(),
-            )
-            await queue.done(conn, done, **target.keys)
-            await queue.set_aside(conn, aside, **target.keys, now=now())
-            await target.record_counts(conn, counts)
-        self._parked += sum(each.state == "parked" for each in aside)
-        target.counts.add(counts)
+        try:
+            async with self._transaction() as conn:
+                await target.prove_lease(conn)
+                erased = await let_go(conn, target, self._remote, pairs)
+                left = [each for each in pairs if each[0].row.record_id not in erased]
+                settled = settle(left, self._mapper, self._intents, self._must_tie, sent_at)
+                await settled.store(conn, target, self._kind.name)
+        except LeaseLost:
+            async with self._transaction() as conn:
+                await let_go(conn, target, self._remote, pairs)
+            raise
+        self._parked += settled.parked
+        target.counts.add(settled.counts)
 
     def _must_tie(self, item: Item) -> bool:
         """Say whether something that a new record belongs to has to follow."""
@@ -341,14 +330,28 @@ class Sender:
     async def _call(
         self, items: Sequence[Item], call: Callable[[], Awaitable[list[WriteOutcome]]]
     ) -> list[WriteOutcome]:
-        """Make a call that writes. What it raises means that nothing was written by it."""
+        """Make a call that writes. What it raises means that nothing was written, unless it is ended."""
         try:
-            return await call()
+            outcomes = await call()
         except RetryLater as error:
             return [
                 WriteOutcome(_key_of(item), item.row.remote_id, failure=error, unwritten=True)
                 for item in items
             ]
+        except asyncio.CancelledError:
+            with suppress(RetryLater):
+                await asyncio.shield(self._note_lost(items))
+            raise
+        lost = {each.key for each in outcomes if isinstance(each.failure, RetryLater) and not each.unwritten}
+        await self._note_lost([each for each in items if _key_of(each) in lost])
+        return outcomes
+
+    async def _note_lost(self, items: Sequence[Item]) -> None:
+        """Note when creates may have been sent at the latest: a call may wait long for its quota."""
+        ids = [each.change_id for each in items if each.action == "created"]
+        if ids:
+            async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
+                await creates.note_lost(conn, ids, tenant_id=self._target.tenant_id)
 
     async def _put_all_off(self, rows: Iterable[Waiting], error: RetryLater) -> None:
         aside = [put_off(row, str(error), after=error.after_seconds) for row in rows]
@@ -371,15 +374,6 @@ class Sender:
 
 def _key_of(item: Item) -> str:
     return str(item.remote_id) if item.write is None else item.write.key
-
-
-def _count(counts: RunCounts, item: Item, outcome: WriteOutcome) -> None:
-    if item.action == "archived":
-        counts.archived += 1
-    elif item.action == "created" and outcome.created is not False:
-        counts.created += 1
-    else:
-        counts.updated += 1
 
 
 def _raise_for_all(outcomes: Iterable[WriteOutcome]) -> None:

@@ -16,6 +16,8 @@ from syncline.store.queue import Aside
 #: So many writes by each side within so many minutes are no conversation between people.
 TIMES = 4
 MINUTES = 10
+#: A year; nobody looks for flips further back.
+_MOST_MINUTES = 525_600
 
 
 def read_limits(settings: dict[str, Any]) -> tuple[int, timedelta]:
@@ -26,8 +28,9 @@ def read_limits(settings: dict[str, Any]) -> tuple[int, timedelta]:
     given = settings.get("flip_flop")
     found = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     times, minutes = found.get("times", TIMES), found.get("minutes", MINUTES)
-    if not isinstance(times, int) or not isinstance(minutes, int) or times < 2 or minutes < 1:
-        raise SettingInvalid("flip_flop needs times of 2 or more within minutes of 1 or more.")
+    whole = isinstance(times, int) and isinstance(minutes, int)
+    if not whole or times < 2 or not 1 <= minutes <= _MOST_MINUTES:
+        raise SettingInvalid(f"flip_flop needs times of 2 or more within 1 to {_MOST_MINUTES:,} minutes.")
     return times, timedelta(minutes=minutes)
 
 

@@ -42,14 +42,16 @@ async def set_terms(conn: Conn, target: Target, remote: Remote) -> Lookups:
     lookups = await load_lookups(conn, **target.keys, currency=remote.currency, places=mapping.stages)
     allowance = await allowances.find_allowance(conn, **target.object_keys)
     settable: Iterable[str] = ()
-    if not allowance.is_nothing:
+    is_found_by_content = target.object_name in remote.connector.capabilities.found_by_content
+    if is_found_by_content or not allowance.is_nothing:
         settable = await definitions.list_settable(conn, **target.object_keys)
     target.mapper = Mapper(mapping, lookups)
     target.mapping_version = mapping.version
     target.policy = remote.policy
     target.source = remote.name
     target.access = find_access(mapping, allowance, frozenset(settable))
-    if target.object_name in remote.connector.capabilities.found_by_content and not allowance.is_nothing:
+    if is_found_by_content:
+        # Also where nothing may be written any more: what was sent before may have arrived all the same.
         writer = Writer(mapping, lookups, frozenset(settable))
         connector, recall = remote.connector, remote.platform.recall
         objects = find_objects(connector.capabilities, target.object_name, mapping.record_type)
@@ -67,6 +69,7 @@ async def open_sender(conn: Conn, target: Target, remote: Remote) -> Sender:
     names = await definitions.list_property_names(conn, **target.object_keys)
     sender = Sender(target, remote, target.mapper, Writer(mapping, lookups, settable), names)
     allowance = await allowances.find_allowance(conn, **target.object_keys)
+    sender.may_create = allowance.create
     if allowance.associate:
         sender.ties = Ties(target, remote, mapping.record_type)
     if target.doubts is not None:

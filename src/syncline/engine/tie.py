@@ -15,6 +15,7 @@ from typing import Any, Literal
 from syncline.clock import new_id, now
 from syncline.connectors.writes import RemoteLink, WriteOutcome
 from syncline.domain.records import RECORD_TYPES
+from syncline.engine.gate import list_erased
 from syncline.engine.intents import put_off
 from syncline.engine.remotes import Remote
 from syncline.engine.write import Target
@@ -126,10 +127,14 @@ class Ties:
     ) -> list[Aside]:
         target, connector = self._target, self._remote.connector
         ids = {each.link.key: new_id() for each in part}
+        going: list[_Change] = []
 
         async def intend() -> None:
+            nonlocal going
             async with target.db.transaction(tenant_id=target.tenant_id) as conn:
                 await require_leave(conn)
+                erased = await list_erased(target, conn, {each.row.record_id for each in part})
+                going = [each for each in part if each.row.record_id not in erased]
                 await sent.put_ties(
                     conn,
                     [
@@ -140,7 +145,7 @@ class Ties:
                             "action": action,
                             "changes": {each.column: _before_and_after(each)},
                         }
-                        for each in part
+                        for each in going
                     ],
                     **target.object_keys,
                     record_type=self._kind.name,
@@ -149,7 +154,9 @@ class Ties:
                 )
 
         await target.persist(intend)
-        links = [each.link for each in part]
+        links = [each.link for each in going]
+        if not links:
+            return []
         call = connector.associate_many if action == "associated" else connector.dissociate_many
         try:
             outcomes = await call(target.object_name, other, links)

@@ -18,15 +18,18 @@ from uuid import UUID
 from syncline.clock import new_id, now
 from syncline.config import Settings
 from syncline.connectors.base import Page
-from syncline.domain.records import RECORD_TYPES, RecordType
-from syncline.domain.undoing import LINK
+from syncline.domain import identifiers
+from syncline.domain.records import RECORD_TYPES, RecordType, flatten
+from syncline.domain.undoing import LINK, Later
 from syncline.domain.values import write_moment
+from syncline.engine.barring import find_kept_out
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.putting_back import Author, PuttingBack, Undone
 from syncline.engine.rehearse import NoLease
 from syncline.engine.remotes import Remote
 from syncline.engine.restoring import Known, Restoring, Terms
+from syncline.engine.telemetry import traced
 from syncline.engine.terms import set_terms
 from syncline.engine.tie import PARENTS
 from syncline.engine.tie_again import find_ties, tie_again
@@ -47,6 +50,11 @@ OnProgress = Callable[[int, int], None]
 _T = TypeVar("_T", Change, RemoteChange)
 
 
+def _tell(_db: Database, remote: Remote, _settings: Settings, run: Run, **_: Any) -> dict[str, str]:
+    return {"syncline.connection": remote.name, "syncline.object": run.object, "syncline.mode": MODE}
+
+
+@traced("run", _tell)
 async def undo_run(
     db: Database,
     remote: Remote,
@@ -203,7 +211,7 @@ class _Undoing:
     async def _write(
         self,
         kind: RecordType,
-        ids: Sequence[UUID],
+        asked: Sequence[UUID],
         here: Mapping[UUID, Sequence[Change]],
         there: Mapping[UUID, Sequence[RemoteChange]],
         reader: _Reader | None,
@@ -213,16 +221,19 @@ class _Undoing:
         keys = self._remote.keys
         async with self._db.transaction(tenant_id=self._remote.tenant_id, bulk=True) as conn:
             await self._lease.require(conn)
+            ids = await self._without_erased(conn, asked)
             if reader is not None and page is not None:
                 target = reader.target
                 prepared = prepare_page(page, target.mapper)
                 # What looks as it did when it was last read may not be what was agreed on since.
                 always = frozenset(each.remote_id for each in prepared)
                 await target.write_chunk(conn, prepared, list_unreadable(page), RunCounts(), always=always)
-            rows = await undo.lock_rows(conn, kind, ids, tenant_id=self._remote.tenant_id)
+            found = await undo.lock_rows(conn, kind, ids, tenant_id=self._remote.tenant_id)
+            rows = {record_id: flatten(row) for record_id, row in found.items()}
             links = await undo.lock_links(conn, ids, keys=keys, record_type=kind.name)
             missing = [each for each in ids if each not in rows]
             deleted = await undo.list_deleted(conn, missing, tenant_id=self._remote.tenant_id)
+            later = await self._list_later(conn, ids)
             others = await self._find_others(conn, [each for one in ids for each in there.get(one, ())])
             terms = {name: each.terms for name, each in self._readers.items() if each is not None}
             restoring = Restoring(kind, self._remote.connection_id, terms, self._gone, write_moment(now()))
@@ -235,6 +246,7 @@ class _Undoing:
                         there.get(each, ()),
                         links.get(each),
                         deleted.get(each),
+                        later.get(each, ()),
                         others,
                     )
                 )
@@ -243,8 +255,24 @@ class _Undoing:
             putting = PuttingBack(conn, kind, keys, self._author, rows, links)
             await putting.carry_out(tasks)
             if self._is_real:
-                await self._count(conn, putting.undone, len(ids))
+                await self._count(conn, putting.undone, len(asked))
         return putting.undone
+
+    async def _without_erased(self, conn: Conn, ids: Sequence[UUID]) -> list[UUID]:
+        """Leave out records of persons who were erased: what they held was read a while ago."""
+        wanted = {identifiers.record(str(each)): each for each in ids}
+        tenant_id = self._remote.tenant_id
+        erased = await find_kept_out(conn, lambda: self._remote.vault, list(wanted), tenant_id=tenant_id)
+        return [each for known, each in wanted.items() if known not in erased]
+
+    async def _list_later(self, conn: Conn, ids: Sequence[UUID]) -> dict[UUID, list[Later]]:
+        later: dict[UUID, list[Later]] = {}
+        for each in await effects.list_later_changes(
+            conn, ids, self._run.id, tenant_id=self._remote.tenant_id
+        ):
+            change = Later(each.changed_at, each.changes, each.connection_id is not None)
+            later.setdefault(each.record_id, []).append(change)
+        return later
 
     async def _find_others(self, conn: Conn, there: Sequence[RemoteChange]) -> dict[tuple[str, str], str]:
         """Find the records of ours that the run tied others to, or parted them from."""

@@ -29,6 +29,7 @@ from syncline import clock
 from syncline.config import Settings
 from syncline.engine.schedule import enqueue_due
 from syncline.engine.snapshot import Snapshots
+from syncline.engine.telemetry import span
 from syncline.errors import Busy, RetryLater, SynclineError
 from syncline.store import jobs, queueing, runs, workers
 from syncline.store.db import Database
@@ -174,7 +175,7 @@ class _Worker:
         assert task is not None  # noqa: S101 - a coroutine always runs in a task
         self._running.add(task)
         try:
-            await self._run_job(
+            await self._carry_out(
                 RunJob(
                     order.tenant_id, order.connection_id, order.object, order.mode, order.run_id, self.stop
                 )
@@ -194,6 +195,10 @@ class _Worker:
             await self._fail(order, error)
         finally:
             self._running.discard(task)
+
+    async def _carry_out(self, job: RunJob) -> None:
+        with span("job", {"syncline.object": job.object_name, "syncline.mode": job.mode}):
+            await self._run_job(job)
 
     async def _leave_to_other(self, order: RunOrder) -> None:
         """Come back when the other has ended, or died; a run that was taken off the list is done with."""

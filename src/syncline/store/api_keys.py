@@ -51,7 +51,8 @@ from app.api_keys k
 join app.tenants t on t.tenant_id = k.tenant_id
 left join app.memberships m on m.tenant_id = k.tenant_id and m.user_id = k.user_id
 left join app.users u on u.id = m.user_id
-where k.tenant_id = %(tenant_id)s and t.tenant_id = %(tenant_id)s and k.secret_hash = %(secret_hash)s
+where k.tenant_id = %(tenant_id)s and t.tenant_id = %(tenant_id)s
+  and (k.secret_hash = %(secret_hash)s::bytea or k.id = %(id)s::uuid)
   and k.revoked_at is null and (k.expires_at is null or k.expires_at > %(now)s)
 """
 
@@ -59,7 +60,15 @@ where k.tenant_id = %(tenant_id)s and t.tenant_id = %(tenant_id)s and k.secret_h
 async def find_in_use(conn: Conn, secret_hash: bytes, *, tenant_id: UUID, now: datetime) -> KeyInUse | None:
     """Return the key with this hash, unless it has expired or was revoked."""
     async with conn.cursor(row_factory=class_row(KeyInUse)) as cursor:
-        await cursor.execute(FIND, {"tenant_id": tenant_id, "secret_hash": secret_hash, "now": now})
+        given = {"tenant_id": tenant_id, "secret_hash": secret_hash, "id": None, "now": now}
+        await cursor.execute(FIND, given)
+        return await cursor.fetchone()
+
+
+async def find_usable(conn: Conn, key_id: UUID, *, tenant_id: UUID, now: datetime) -> KeyInUse | None:
+    """Return a key by its id, unless it has expired or was revoked."""
+    async with conn.cursor(row_factory=class_row(KeyInUse)) as cursor:
+        await cursor.execute(FIND, {"tenant_id": tenant_id, "secret_hash": None, "id": key_id, "now": now})
         return await cursor.fetchone()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -157,25 +156,27 @@ class Outcome:
     record_id: UUID | None
     created: bool = False
     reasons: dict[str, str] | None = None
+    #: What was done in the end, where that is not what was planned.
+    action: Action | None = None
 
 
 SETTLE = """
 update app.batch_rows r
-set state = d.state, record_id = d.record_id, reasons = coalesce(d.reasons, r.reasons), "values" = null
-from jsonb_to_recordset(%(rows)s::jsonb) as d (position integer, state text, record_id uuid, reasons jsonb)
+set state = d.state, record_id = d.record_id, reasons = coalesce(d.reasons, r.reasons), "values" = null,
+    action = coalesce(d.action, r.action)
+from jsonb_to_recordset(%(rows)s::jsonb)
+  as d (position integer, state text, record_id uuid, reasons jsonb, action text)
 where r.tenant_id = %(tenant_id)s and r.batch_id = %(batch_id)s and r.position = d.position
 """
 ADVANCE = """
 update app.batches
 set done = done + %(done)s, created = created + %(created)s, changed = changed + %(changed)s,
-    skipped = skipped + %(skipped)s, failed = failed + %(failed)s, moved_at = %(now)s
+    skipped = skipped + %(skipped)s, failed = failed + %(failed)s, moved_at = now()
 where tenant_id = %(tenant_id)s and id = %(batch_id)s
 """
 
 
-async def settle(
-    conn: Conn, batch_id: UUID, outcomes: Sequence[Outcome], *, tenant_id: UUID, now: datetime
-) -> None:
+async def settle(conn: Conn, batch_id: UUID, outcomes: Sequence[Outcome], *, tenant_id: UUID) -> None:
     """Write down what became of rows; their values are forgotten."""
     document = to_json(
         [
@@ -184,6 +185,7 @@ async def settle(
                 "state": each.state,
                 "record_id": each.record_id,
                 "reasons": each.reasons,
+                "action": each.action,
             }
             for each in outcomes
         ]
@@ -200,7 +202,6 @@ async def settle(
             "changed": sum(each.state == "done" and not each.created for each in outcomes),
             "skipped": states.count("skipped"),
             "failed": states.count("failed"),
-            "now": now,
         },
     )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from syncline.domain.callers import Caller
 from syncline.errors import NotFound
 from syncline.store.db import Conn
 from syncline.store.rows import exact_rows, to_json
@@ -138,18 +139,56 @@ async def count_rows(conn: Conn, batch_id: UUID, *, tenant_id: UUID) -> None:
     await conn.execute(COUNT_ROWS, {"tenant_id": tenant_id, "id": batch_id})
 
 
+# By the database's clock: whoever asks how long it has not moved is another process.
 BEGIN = """
 update app.batches
-set state = 'running', started_at = coalesce(started_at, %(now)s), moved_at = %(now)s
+set state = 'running', started_at = coalesce(started_at, %(now)s), moved_at = now(),
+    terms = jsonb_build_object('begun_by', %(by)s::text, 'begun_from', %(source)s::text,
+                               'begun_user', %(user_id)s::uuid, 'begun_key', %(key_id)s::uuid) || terms
 where tenant_id = %(tenant_id)s and id = %(id)s and state in ('planned', 'running')
 returning id
 """
 
 
-async def begin(conn: Conn, batch_id: UUID, *, tenant_id: UUID, now: datetime) -> bool:
-    """Let a batch run, or go on; False where it has ended."""
+async def begin(conn: Conn, batch_id: UUID, caller: Caller, *, tenant_id: UUID, now: datetime) -> bool:
+    """Let a batch run, or go on; False where it has ended. Who let it run first stays who did."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(BEGIN, {"tenant_id": tenant_id, "id": batch_id, "now": now})
+        await cursor.execute(
+            BEGIN,
+            {
+                "tenant_id": tenant_id,
+                "id": batch_id,
+                "by": caller.name,
+                "source": caller.source,
+                "user_id": caller.user_id,
+                "key_id": caller.key_id,
+                "now": now,
+            },
+        )
+        return await cursor.fetchone() is not None
+
+
+LIST_LEFT = "select tenant_id, batch_id from app.left_batches(make_interval(secs => %(seconds)s))"
+
+
+async def list_left(conn: Conn, *, seconds: float) -> list[tuple[UUID, UUID]]:
+    """Return (tenant, batch) of all that run and have not moved for so long, over all tenants."""
+    cursor = await conn.execute(LIST_LEFT, {"seconds": seconds})
+    return [(row[0], row[1]) for row in await cursor.fetchall()]
+
+
+TAKE_OVER = """
+update app.batches b set moved_at = now()
+where b.tenant_id = %(tenant_id)s and b.id = %(id)s and b.state = 'running'
+  and b.moved_at < now() - make_interval(secs => %(seconds)s)
+returning b.id
+"""
+
+
+async def take_over(conn: Conn, batch_id: UUID, *, tenant_id: UUID, seconds: float) -> bool:
+    """Be the one who goes on with a batch that has not moved for so long; False where another is."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(TAKE_OVER, {"tenant_id": tenant_id, "id": batch_id, "seconds": seconds})
         return await cursor.fetchone() is not None
 
 

@@ -166,7 +166,8 @@ async def pause(conn: Conn, connection_id: UUID, reason: str, *, tenant_id: UUID
 
 
 RESUME = """
-update sync.connections set status = 'active', paused_reason = null, updated_at = %(now)s
+update sync.connections set status = 'active', paused_reason = null, updated_at = %(now)s,
+  resumed_at = %(now)s
 where tenant_id = %(tenant_id)s and id = %(id)s
 """
 
@@ -194,15 +195,6 @@ async def count_linked(conn: Conn, connection_id: UUID, *, tenant_id: UUID) -> d
     """Return how many records of each type the connection is linked to."""
     cursor = await conn.execute(COUNT_LINKED, {"tenant_id": tenant_id, "id": connection_id})
     return {str(row[0]): int(row[1]) for row in await cursor.fetchall()}
-
-
-COUNT_ACTIVE = "select count(*) from sync.connections where tenant_id = %(tenant_id)s and status = 'active'"
-
-
-async def count_active(conn: Conn, *, tenant_id: UUID) -> int:
-    async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(COUNT_ACTIVE, {"tenant_id": tenant_id})
-        return await cursor.fetchone() or 0
 
 
 CHANGE_PLACE = """

@@ -26,7 +26,9 @@ class Unanswered:
     record_id: UUID
     #: Field → [nothing, value sent], in our form; columns of what it belongs to likewise, with remote ids.
     changes: dict[str, Any]
+    #: By the database's clock, as is how long ago that was.
     sent_at: datetime
+    age_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,16 @@ class _Row:
     record_id: UUID
     changes: str
     sent_at: datetime
+    age_seconds: float
+
+    def read(self) -> Unanswered:
+        return Unanswered(self.record_id, _decode(self.changes), self.sent_at, self.age_seconds)
 
 
 LIST_UNANSWERED = """
-select c.record_id, c.changes::text as changes, c.sent_at from sync.remote_changes c
+select c.record_id, c.changes::text as changes, c.sent_at,
+       greatest(0, extract(epoch from clock_timestamp() - c.sent_at))::double precision as age_seconds
+from sync.remote_changes c
 where c.tenant_id = %(tenant_id)s and c.connection_id = %(connection_id)s and c.object = %(object)s
   and c.record_id = any(%(record_ids)s::uuid[]) and c.action = 'created' and c.state = 'sent'
 order by c.sent_at, c.id
@@ -59,13 +67,14 @@ async def list_unanswered(
             },
         )
         rows = await cursor.fetchall()
-    return {row.record_id: Unanswered(row.record_id, _decode(row.changes), row.sent_at) for row in rows}
+    return {row.record_id: row.read() for row in rows}
 
 
 # From the queue, since few rows of it were sent. What waits for a person may still be found; what was deleted
 # or archived here since is looked for by nobody.
 LIST_PENDING = sql.SQL("""
-select c.record_id, c.changes::text as changes, c.sent_at
+select c.record_id, c.changes::text as changes, c.sent_at,
+       greatest(0, extract(epoch from clock_timestamp() - c.sent_at))::double precision as age_seconds
 from sync.queue q
 join sync.remote_changes c on c.tenant_id = %(tenant_id)s and c.record_id = q.record_id
   and c.connection_id = %(connection_id)s and c.object = %(object)s and c.action = 'created'
@@ -92,9 +101,7 @@ async def list_pending(
             },
             prepare=False,
         )
-        return [
-            Unanswered(row.record_id, _decode(row.changes), row.sent_at) for row in await cursor.fetchall()
-        ]
+        return [row.read() for row in await cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,18 @@ async def list_claims(
             },
         )
         return {claim.remote_id: claim for claim in await cursor.fetchall()}
+
+
+NOTE_LOST = """
+update sync.remote_changes c set sent_at = now()
+where c.tenant_id = %(tenant_id)s and c.id = any(%(ids)s::uuid[]) and c.action = 'created'
+  and c.state = 'sent'
+"""
+
+
+async def note_lost(conn: Conn, ids: Sequence[UUID], *, tenant_id: UUID) -> None:
+    """Note that creates may have been sent as late as now: they had waited since they were written down."""
+    await conn.execute(NOTE_LOST, {"tenant_id": tenant_id, "ids": list(ids)})
 
 
 SETTLE_MADE = """

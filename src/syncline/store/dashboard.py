@@ -15,12 +15,13 @@ from psycopg.rows import class_row
 
 from syncline.store.db import Conn
 
-# Sums over all open deals are made in memory: by the default they would be written to disk and read again.
-TAKE_ROOM = "set local work_mem = '64MB'"
+# Sums over all open deals are made in memory: by the default they would be written to disk and read again. To
+# start processes beside the session's own takes longer than they save.
+TAKE_ROOM = "set local work_mem = '64MB'; set local max_parallel_workers_per_gather = 0"
 
 
 async def take_room(conn: Conn) -> None:
-    """Let the sums of this transaction be made in memory."""
+    """Let the sums of this transaction be made in memory, and by its own process."""
     await conn.execute(TAKE_ROOM)
 
 
@@ -131,16 +132,36 @@ class MonthWon:
     win_rate_pct: Decimal | None
 
 
+# From the latest month that has some to the one before that has, and so on: older ones are not looked at.
 LIST_WIN_RATE = """
-select date_trunc('month', c.closed_at at time zone 'UTC')::date as month,
-  count(*) filter (where c.status = 'won') as won, count(*) filter (where c.status = 'lost') as lost,
-  round(count(*) filter (where c.status = 'won')::numeric / nullif(count(*), 0) * 100, 2) as win_rate_pct
-from crm.deals c
-where c.tenant_id = %(tenant_id)s and c.closed_at is not null and c.status in ('won', 'lost')
-  and c.archived_at is null
-  and (%(owners)s::uuid[] is null or c.owner_id is null or c.owner_id = any(%(owners)s::uuid[]))
-group by 1
-order by 1 desc limit %(limit)s
+with recursive months as (
+  select 0::bigint as place, 'infinity'::timestamp as month
+  union all
+  select m.place + 1, date_trunc('month', l.at at time zone 'UTC')
+  from months m
+  cross join lateral (
+    select max(x.closed_at) as at
+    from (values ('won'), ('lost')) as s (status)
+    cross join lateral (
+      select c.closed_at from crm.deals c
+      where c.tenant_id = %(tenant_id)s and c.status = s.status and c.archived_at is null
+        and c.closed_at < m.month at time zone 'UTC'
+        and (%(owners)s::uuid[] is null or c.owner_id is null or c.owner_id = any(%(owners)s::uuid[]))
+      order by c.closed_at desc limit 1) x) l
+  where m.place < %(limit)s and l.at is not null
+)
+select m.month::date as month, d.won, d.lost,
+  round(d.won::numeric / (d.won + d.lost) * 100, 2) as win_rate_pct
+from months m
+cross join lateral (
+  select count(*) filter (where c.status = 'won') as won, count(*) filter (where c.status = 'lost') as lost
+  from crm.deals c
+  where c.tenant_id = %(tenant_id)s and c.status in ('won', 'lost') and c.archived_at is null
+    and c.closed_at >= m.month at time zone 'UTC'
+    and c.closed_at < (m.month + interval '1 month') at time zone 'UTC'
+    and (%(owners)s::uuid[] is null or c.owner_id is null or c.owner_id = any(%(owners)s::uuid[]))) d
+where m.place > 0
+order by m.month desc
 """
 
 

@@ -244,14 +244,3 @@ async def drop_pending(conn: Conn, subscription_id: UUID, *, tenant_id: UUID) ->
     """Forget what waits for a subscriber that is not to be told any more."""
     cursor = await conn.execute(DROP_PENDING, {"tenant_id": tenant_id, "subscription_id": subscription_id})
     return cursor.rowcount
-
-
-PRUNE = """
-delete from sync.deliveries
-where tenant_id = %(tenant_id)s and state <> 'pending' and ended_at < %(before)s
-"""
-
-
-async def prune(conn: Conn, *, tenant_id: UUID, before: datetime) -> int:
-    """Forget deliveries that ended before a moment."""
-    return (await conn.execute(PRUNE, {"tenant_id": tenant_id, "before": before})).rowcount

@@ -66,6 +66,50 @@ async def list_changes_of(
 
 
 @dataclass(frozen=True, slots=True)
+class LaterChange:
+    """One change of a record by others than a run."""
+
+    record_id: UUID
+    changes: dict[str, Any]
+    changed_at: datetime
+    connection_id: UUID | None
+
+
+# As it makes a record, a CRM fills in fields by itself. That comes with the first word it says of it, minutes
+# later, and is nobody's edit.
+LIST_LATER_CHANGES = """
+select c.record_id, c.changes, c.changed_at, c.connection_id
+from crm.change_log c
+where c.tenant_id = %(tenant_id)s and c.record_id = any(%(record_ids)s::uuid[])
+  and c.run_id is distinct from %(run_id)s and c.action in ('updated', 'archived', 'restored')
+  and not exists (
+    select from sync.remote_changes m
+    where m.tenant_id = %(tenant_id)s and m.record_id = c.record_id
+      and m.connection_id = c.connection_id and m.action = 'created'
+      and c.changed_at between m.sent_at and m.sent_at + interval '15 minutes'
+      and not exists (select from crm.change_log f
+                      where f.tenant_id = %(tenant_id)s and f.record_id = c.record_id
+                        and f.connection_id = c.connection_id
+                        and f.changed_at >= m.sent_at and f.changed_at < c.changed_at))
+order by c.changed_at, c.id
+"""
+
+
+async def list_later_changes(
+    conn: Conn, record_ids: Sequence[UUID], run_id: UUID, *, tenant_id: UUID
+) -> list[LaterChange]:
+    """Return what others than a run changed of records here, oldest first.
+
+    Of a record that the run made all of it was later; of others, also what was before.
+    """
+    async with exact_rows(conn, LaterChange) as cursor:
+        await cursor.execute(
+            LIST_LATER_CHANGES, {"tenant_id": tenant_id, "record_ids": list(record_ids), "run_id": run_id}
+        )
+        return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteChange:
     """One write to a CRM."""
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from syncline.store.db import Conn
+from syncline.store.rows import to_json
 
 State = Literal["removing", "sending", "done"]
 
 
 INSERT = """
-insert into sync.erasures (tenant_id, id, requested_at, requested_by, source, subject, proof, not_before)
-values (%(tenant_id)s, %(id)s, %(now)s, %(by)s, %(source)s, %(subject)s, %(proof)s, %(now)s)
+insert into sync.erasures (tenant_id, id, requested_at, requested_by, source, subject, proof, wanted,
+  not_before)
+values (%(tenant_id)s, %(id)s, %(now)s, %(by)s, %(source)s, %(subject)s, %(proof)s, %(wanted)s::jsonb,
+  %(now)s)
 """
 
 
@@ -30,9 +33,10 @@ async def insert(
     source: str,
     subject: bytes,
     proof: Sequence[str],
+    wanted: Mapping[UUID, str],
     now: datetime,
 ) -> None:
-    """Write down that a person is to be erased. `subject` is sealed."""
+    """Write down that a person is to be erased. `subject` is sealed; `wanted` is what each CRM is asked."""
     await conn.execute(
         INSERT,
         {
@@ -42,6 +46,7 @@ async def insert(
             "source": source,
             "subject": subject,
             "proof": list(proof),
+            "wanted": to_json({str(connection_id): state for connection_id, state in wanted.items()}),
             "now": now,
         },
     )
@@ -80,14 +85,41 @@ async def claim(
 
 
 KEEP_SUBJECT = """
-update sync.erasures e set subject = %(subject)s
+update sync.erasures e set subject = %(subject)s,
+  proof = array(select p from unnest(e.proof || %(proof)s::text[]) p group by p order by p)
 where e.tenant_id = %(tenant_id)s and e.id = %(id)s and e.state = 'removing'
 """
 
 
-async def keep_subject(conn: Conn, erasure_id: UUID, subject: bytes, *, tenant_id: UUID) -> None:
+async def keep_subject(
+    conn: Conn, erasure_id: UUID, subject: bytes, proof: Sequence[str], *, tenant_id: UUID
+) -> None:
     """Keep what more has been found of the person, sealed."""
-    await conn.execute(KEEP_SUBJECT, {"tenant_id": tenant_id, "id": erasure_id, "subject": subject})
+    values = {"tenant_id": tenant_id, "id": erasure_id, "subject": subject, "proof": list(proof)}
+    await conn.execute(KEEP_SUBJECT, values)
+
+
+FIND_WANTED = "select e.wanted from sync.erasures e where e.tenant_id = %(tenant_id)s and e.id = %(id)s"
+
+
+async def find_wanted(conn: Conn, erasure_id: UUID, *, tenant_id: UUID) -> dict[UUID, str]:
+    """Return connection → what it was to be asked when the erasure was ordered."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(FIND_WANTED, {"tenant_id": tenant_id, "id": erasure_id})
+        found: Mapping[str, str] = await cursor.fetchone() or {}
+    return {UUID(connection_id): state for connection_id, state in found.items()}
+
+
+# What is not removed here yet is asked of CRMs afterwards.
+REOPEN = """
+update sync.erasures e set state = 'sending', completed_at = null, not_before = %(now)s, attempts = 0
+where e.tenant_id = %(tenant_id)s and e.id = %(erasure_id)s and e.state <> 'removing'
+"""
+
+
+async def reopen(conn: Conn, erasure_id: UUID, *, tenant_id: UUID, now: datetime) -> None:
+    """Have CRMs asked (again) for an erasure that may have been done with."""
+    await conn.execute(REOPEN, {"tenant_id": tenant_id, "erasure_id": erasure_id, "now": now})
 
 
 NOTE_REMOVED = """

@@ -23,6 +23,7 @@ class Glance:
     #: Records that could not be read whole.
     parked: int
     drift: int
+    open_alerts: int
 
 
 READ_GLANCE = """
@@ -35,7 +36,9 @@ select t.time_zone, t.currency,
   (select count(*) from (select from sync.parked p
      where p.tenant_id = %(tenant_id)s limit 1000) x) as parked,
   (select count(*) from (select from sync.drift d
-     where d.tenant_id = %(tenant_id)s and d.state = 'open' limit 1000) x) as drift
+     where d.tenant_id = %(tenant_id)s and d.state = 'open' limit 1000) x) as drift,
+  (select count(*) from (select from sync.alerts a
+     where a.tenant_id = %(tenant_id)s and a.state = 'open' limit 1000) x) as open_alerts
 from app.tenants t where t.tenant_id = %(tenant_id)s
 """
 

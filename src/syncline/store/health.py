@@ -13,6 +13,7 @@ from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 
 from syncline.store.db import Conn
+from syncline.store.runs import OBJECTS_RUN
 
 READ_CLOCK = "select pg_catalog.clock_timestamp()"
 
@@ -24,6 +25,16 @@ async def read_clock(conn: Conn) -> datetime:
         found = await cursor.fetchone()
     assert found is not None  # noqa: S101 - a select without a table has one row
     return found
+
+
+FOLD = "select pg_catalog.lower(%(text)s::text)"
+
+
+async def fold(conn: Conn, text: str) -> str:
+    """Return a text in lower case as the database understands that."""
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(FOLD, {"text": text})
+        return str(await cursor.fetchone())
 
 
 READ_ROLE = """
@@ -132,12 +143,18 @@ async def list_long_transactions(conn: Conn, *, seconds: float) -> list[LongTran
         return await cursor.fetchall()
 
 
-LIST_SUCCESSES = """
-select connection_id, object, max(completed_at) as at from sync.runs
-where tenant_id = %(tenant_id)s and status in ('success', 'partial')
-  and mode in ('backfill', 'incremental', 'manual')
-group by connection_id, object
+LIST_SUCCESSES = (
+    "with "
+    + OBJECTS_RUN
+    + """select o.connection_id, o.object, s.at
+from objects o
+cross join lateral (
+  select r.completed_at as at from sync.runs r
+  where r.tenant_id = %(tenant_id)s and r.connection_id = o.connection_id and r.object = o.object
+    and r.status in ('success', 'partial') and r.mode in ('backfill', 'incremental', 'manual')
+  order by r.completed_at desc limit 1) s
 """
+)
 
 
 async def list_successes(conn: Conn, *, tenant_id: UUID) -> dict[tuple[UUID, str], datetime]:

@@ -106,11 +106,3 @@ async def release(conn: Conn, key: str, request_hash: bytes, *, tenant_id: UUID,
     await conn.execute(
         RELEASE, {"tenant_id": tenant_id, "caller": caller, "key": key, "request_hash": request_hash}
     )
-
-
-PRUNE = "delete from app.idempotency where tenant_id = %(tenant_id)s and expires_at <= %(now)s"
-
-
-async def prune(conn: Conn, *, tenant_id: UUID, now: datetime) -> int:
-    """Forget what is older than a day."""
-    return (await conn.execute(PRUNE, {"tenant_id": tenant_id, "now": now})).rowcount

@@ -213,15 +213,20 @@ async def fail(conn: Conn, ids: Sequence[UUID], *, tenant_id: UUID, reason: str,
 
 PRUNE = """
 delete from sync.inbox
-where tenant_id = %(tenant_id)s and (state = 'done' and ended_at < %(done_before)s
-                                     or state = 'failed' and ended_at < %(failed_before)s)
+where tenant_id = %(tenant_id)s and id in (
+  select i.id from sync.inbox i
+  where i.tenant_id = %(tenant_id)s and (i.state = 'done' and i.ended_at < %(done_before)s
+                                         or i.state = 'failed' and i.ended_at < %(failed_before)s)
+  limit %(limit)s)
 """
 
 
-async def prune(conn: Conn, *, tenant_id: UUID, done_before: datetime, failed_before: datetime) -> int:
-    cursor = await conn.execute(
-        PRUNE, {"tenant_id": tenant_id, "done_before": done_before, "failed_before": failed_before}
-    )
+async def prune(
+    conn: Conn, *, tenant_id: UUID, done_before: datetime, failed_before: datetime, limit: int
+) -> int:
+    """Forget up to `limit` deliveries that ended before; returns how many."""
+    values = {"done_before": done_before, "failed_before": failed_before, "limit": limit}
+    cursor = await conn.execute(PRUNE, {"tenant_id": tenant_id, **values})
     return cursor.rowcount
 
 

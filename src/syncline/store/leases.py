@@ -147,21 +147,3 @@ async def find_holder(
     )
     row = await cursor.fetchone()
     return None if row is None else (row[0], row[1])
-
-
-async def lock_connection_for_refresh(
-    conn: Conn, *, tenant_id: UUID, connection_id: UUID, holder: str, seconds: float = 60.0
-) -> int | None:
-    """Take the right to exchange the connection's token; None while another process is doing that.
-
-    A lease and not a row lock, since no transaction may be open during the HTTP call. `release` it with
-    the purpose `TOKEN`, and `require` it in the transaction that stores the new token.
-    """
-    return await take(
-        conn,
-        tenant_id=tenant_id,
-        connection_id=connection_id,
-        purpose=TOKEN,
-        holder=holder,
-        seconds=seconds,
-    )

@@ -109,13 +109,6 @@ async def read_calls(conn: Conn, day: date, *, tenant_id: UUID) -> int:
         return await cursor.fetchone() or 0
 
 
-PRUNE_CALLS = "delete from app.tenant_calls where tenant_id = %(tenant_id)s and day < %(before)s"
-
-
-async def prune_calls(conn: Conn, before: date, *, tenant_id: UUID) -> None:
-    await conn.execute(PRUNE_CALLS, {"tenant_id": tenant_id, "before": before})
-
-
 #: Kinds of records that a tenant may store only so many of.
 COUNTED = frozenset(("company", "contact", "deal", "activity", "task"))
 

@@ -101,18 +101,23 @@ async def lock_linked_records(
 
 # Two connections that load the same person at once would each find nobody, and make two records.
 LOCK_IDENTITIES = """
-select pg_advisory_xact_lock(7263004, hashtext(%(record_type)s || %(tenant_id)s::uuid::text))
-where (select count(*) from sync.connections c where c.tenant_id = %(tenant_id)s) > 1
+select case when %(alone)s or (select count(*) from sync.connections c where c.tenant_id = %(tenant_id)s) > 1
+  then pg_advisory_xact_lock(7263004, hashtext(%(record_type)s || %(tenant_id)s::uuid::text))
+  else pg_advisory_xact_lock_shared(7263004, hashtext(%(record_type)s || %(tenant_id)s::uuid::text)) end
 """
 
 
-async def lock_identities(conn: Conn, record_type: RecordType, *, tenant_id: UUID) -> None:
-    """Be the only one who makes records of this type until the transaction ends.
+async def lock_identities(
+    conn: Conn, record_type: RecordType, *, tenant_id: UUID, alone: bool = False
+) -> None:
+    """Be the only one who makes records of this type by looking first, until the transaction ends.
 
-    A tenant with one connection needs no lock: its runs of an object exclude each other already, and their
-    writers have different records.
+    A tenant with one connection has its pulls go on beside each other: its runs of an object exclude each
+    other already, and their writers have different records. `alone` excludes those as well.
     """
-    await conn.execute(LOCK_IDENTITIES, {"tenant_id": tenant_id, "record_type": record_type.name})
+    await conn.execute(
+        LOCK_IDENTITIES, {"tenant_id": tenant_id, "record_type": record_type.name, "alone": alone}
+    )
 
 
 def find_by_identity(record_type: RecordType) -> sql.Composed:

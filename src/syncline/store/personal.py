@@ -128,7 +128,7 @@ PLACES: tuple[Place, ...] = (
         ("crm", "notifications"),
         own=_BY_RECORD,
         texts=("recipient", "subject", "body", "error_message"),
-        plain=("notification_type", "template_name", "record_type", "status"),
+        plain=("notification_type", "template_name", "record_type", "status", "dedupe_key", "mention"),
     ),
     Place(
         ("sync", "queue"),
@@ -165,7 +165,13 @@ PLACES: tuple[Place, ...] = (
     Place(
         ("sync", "remote_changes"),
         own=_BY_RECORD + " or " + _BY_REF,
-        blank={"changes": "'{}'::jsonb", "kept": "null", "reason": "null"},
+        # What was on its way and had no answer is looked for at the CRM, see `remote_erasures`.
+        blank={
+            "changes": "'{}'::jsonb",
+            "kept": "null",
+            "reason": "null",
+            "state": "case t.state when 'sent' then 'refused' else t.state end",
+        },
         texts=("reason",),
         documents=("changes", "kept"),
         plain=("object", "remote_id", "record_type", "action", "state"),
@@ -214,15 +220,25 @@ PLACES: tuple[Place, ...] = (
         plain=("caller", "key", "state", "content_type", "location"),
         hidden=("request_hash", "body"),
     ),
+    # What is planned with values of the person is not done any more, whosever record it would be.
     Place(
         ("app", "batch_rows"),
-        own=_BY_RECORD,
-        blank={"values": "null", "reasons": "null"},
+        own=_BY_RECORD
+        + " or app.mentions(concat_ws(' ', t.\"values\"::text, t.reasons::text),"
+        " %(needles)s::text[], %(patterns)s::text[])",
+        blank={
+            "values": "null",
+            "reasons": "case when t.state = 'waiting'"
+            " then jsonb_build_object('', 'It held somebody who was erased.') end",
+            "action": "case when t.state = 'waiting' then 'invalid' else t.action end",
+        },
         documents=("values", "reasons"),
         plain=("state", "action"),
     ),
     Place(
         ("app", "batches"),
+        own="t.state = 'planned' and app.mentions(t.terms::text, %(needles)s::text[], %(patterns)s::text[])",
+        blank={"state": "'cancelled'", "ended_at": "%(now)s::timestamptz"},
         documents=("terms",),
         plain=("kind", "record_type", "state", "source", "planned_by"),
     ),
@@ -254,8 +270,10 @@ PLACES: tuple[Place, ...] = (
 #: Tables that hold nothing of a person, and why.
 HOLDING_NONE: Mapping[str, str] = {
     "app.alembic_version": "a number",
+    "app.alert_rules": "settings, and addresses of colleagues",
     "app.api_keys": "colleagues",
     "app.attempts": "hashes of what was typed at sign-in",
+    "app.channels": "addresses of chats and programs, sealed",
     "app.invitations": "colleagues",
     "app.memberships": "colleagues",
     "app.metric_settings": "settings",
@@ -278,11 +296,14 @@ HOLDING_NONE: Mapping[str, str] = {
     "jobs.pgqueuer_log": "ids of runs",
     "jobs.pgqueuer_schedules": "nothing",
     "jobs.pgqueuer_statistics": "counts",
+    "sync.alert_looks": "times",
+    "sync.alerts": "numbers about syncs, and colleagues",
     "sync.connections": "settings, and credentials, sealed",
     "sync.cursors": "places in lists",
     "sync.erased_identities": "keyed hashes, so that what was erased does not come back",
     "sync.erasure_keys": "a key, sealed",
     "sync.erasures": "the receipt; who it was is sealed, and goes with the last row",
+    "sync.generations": "counts",
     "sync.leases": "who works",
     "sync.outgoing_places": "places in the change log",
     "sync.overrides": "a person's word",
@@ -292,6 +313,7 @@ HOLDING_NONE: Mapping[str, str] = {
     "sync.quota_days": "counts",
     "sync.quota_holders": "counts",
     "sync.quota_marks": "counts",
+    "sync.quota_refusals": "counts",
     "sync.refused_webhooks": "counts",
     "sync.remote_erasures": "what is asked of CRMs, by their ids, until they have answered",
     "sync.schedules": "settings",

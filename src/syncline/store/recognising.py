@@ -1,4 +1,4 @@
-"""Existing records that rows of a file mean: by id, by address, by domain, by name. Many at once."""
+"""Existing records that rows of a file mean: by address, by domain, by name, by the file. Many at once."""
 
 from __future__ import annotations
 
@@ -39,9 +39,41 @@ order by w.key, c.id
 """).format(table=sql.Identifier("crm", kind.table), column=column, given=given)
 
 
-def knows(kind: str, by: str) -> bool:
-    """Whether records of a kind are known by something."""
-    return (kind, by) in _KEYS
+# What was taken back since, or is no more, is not found: it is made again.
+LIST_MADE_OF = sql.SQL("""
+select r.position, r.record_id from app.batches b
+join app.batch_rows r on r.tenant_id = %(tenant_id)s and r.batch_id = b.id
+  and r.position = any(%(positions)s::integer[]) and r.state = 'done' and r.record_id is not null
+join {table} c on c.tenant_id = %(tenant_id)s and c.id = r.record_id and c.archived_at is null
+where b.tenant_id = %(tenant_id)s and b.kind = 'import' and b.record_type = %(record_type)s
+  and b.terms ->> 'digest' = %(digest)s and b.id <> %(batch_id)s and b.state <> 'planned'
+order by r.position, b.planned_at, b.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    position: int
+    record_id: UUID
+
+
+async def list_made_of(
+    conn: Conn, kind: RecordType, digest: str, positions: Sequence[int], *, tenant_id: UUID, batch_id: UUID
+) -> dict[int, UUID]:
+    """Return line → the living record that another import made of that line of the very same file."""
+    async with conn.cursor(row_factory=class_row(_Made)) as cursor:
+        await cursor.execute(
+            LIST_MADE_OF.format(table=sql.Identifier("crm", kind.table)),
+            {
+                "tenant_id": tenant_id,
+                "record_type": kind.name,
+                "digest": digest,
+                "positions": list(positions),
+                "batch_id": batch_id,
+            },
+            prepare=False,
+        )
+        return {each.position: each.record_id for each in await cursor.fetchall()}
 
 
 async def list_known(

@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from syncline.clock import new_id
+from syncline.store import erasing
 from syncline.store.db import Conn
 
 RemoteState = Literal["review", "wanted", "done", "refused", "kept"]
@@ -24,10 +25,12 @@ class NewRemote:
     connection: str
     platform: str
     object: str
-    remote_id: str
+    #: None for what was just being made there, and is looked for by our id (`record_id`).
+    remote_id: str | None
     state: RemoteState
     reason: str | None = None
     left_behind: str | None = None
+    record_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,10 @@ class RemoteErasure:
     connection: str
     platform: str
     object: str
-    #: None once it is gone there.
+    #: None once it is gone there, and while it is not known.
     remote_id: str | None
+    #: Our own id, by which it is looked for there.
+    record_id: UUID | None
     state: RemoteState
     reason: str | None
     left_behind: str | None
@@ -53,18 +58,20 @@ class RemoteErasure:
 # A record of which something is asked already is not asked for twice within one erasure.
 INSERT_REMOTE = """
 insert into sync.remote_erasures (tenant_id, id, erasure_id, connection_id, connection, platform, object,
-  remote_id, state, reason, left_behind, not_before, answered_at)
+  remote_id, record_id, state, reason, left_behind, not_before, answered_at)
 select %(tenant_id)s, s.id, %(erasure_id)s, s.connection_id, s.connection, s.platform, s.object,
-  case when s.state <> 'done' then s.remote_id end, s.state, s.reason, s.left_behind, %(now)s,
+  case when s.state <> 'done' then s.remote_id end, case when s.state <> 'done' then s.record_id end,
+  s.state, s.reason, s.left_behind, %(now)s,
   case when s.state in ('done', 'kept') then %(now)s::timestamptz end
 from unnest(%(ids)s::uuid[], %(connection_ids)s::uuid[], %(connections)s::text[], %(platforms)s::text[],
             %(objects)s::text[], %(remote_ids)s::text[], %(states)s::text[], %(reasons)s::text[],
-            %(left)s::text[])
-  as s (id, connection_id, connection, platform, object, remote_id, state, reason, left_behind)
+            %(left)s::text[], %(record_ids)s::uuid[])
+  as s (id, connection_id, connection, platform, object, remote_id, state, reason, left_behind, record_id)
 where not exists (
   select from sync.remote_erasures r
   where r.tenant_id = %(tenant_id)s and r.erasure_id = %(erasure_id)s and r.connection_id = s.connection_id
-    and r.object = s.object and r.remote_id = s.remote_id)
+    and r.object = s.object
+    and (r.remote_id = s.remote_id or (s.remote_id is null and r.record_id = s.record_id)))
 on conflict (tenant_id, id) do nothing
 """
 
@@ -87,13 +94,14 @@ async def insert_remotes(
             "states": [each.state for each in rows],
             "reasons": [each.reason for each in rows],
             "left": [each.left_behind for each in rows],
+            "record_ids": [each.record_id for each in rows],
         },
     )
 
 
 LIST_REMOTE = """
-select r.id, r.erasure_id, r.connection_id, r.connection, r.platform, r.object, r.remote_id, r.state,
-  r.reason, r.left_behind, r.attempts, r.not_before, r.answered_at
+select r.id, r.erasure_id, r.connection_id, r.connection, r.platform, r.object, r.remote_id, r.record_id,
+  r.state, r.reason, r.left_behind, r.attempts, r.not_before, r.answered_at
 from sync.remote_erasures r
 where r.tenant_id = %(tenant_id)s and r.erasure_id = any(%(erasure_ids)s::uuid[])
 order by r.connection, r.object, r.id
@@ -112,6 +120,7 @@ update sync.remote_erasures r
 set state = %(state)s, reason = %(reason)s, not_before = %(not_before)s,
     attempts = r.attempts + 1,
     remote_id = case when %(state)s <> 'done' then r.remote_id end,
+    record_id = case when %(state)s <> 'done' then r.record_id end,
     answered_at = case when %(state)s in ('done', 'refused', 'kept') then %(now)s::timestamptz end
 where r.tenant_id = %(tenant_id)s and r.id = any(%(ids)s::uuid[]) and r.state in ('wanted', 'review')
 """
@@ -149,10 +158,40 @@ where r.tenant_id = %(tenant_id)s and r.erasure_id = %(erasure_id)s
   and r.state in ('review', 'refused', 'kept', 'wanted') and r.state <> %(state)s
   and (%(connections)s::text[] is null or r.connection = any(%(connections)s::text[]))
 """
-REOPEN = """
-update sync.erasures e set state = 'sending', completed_at = null, not_before = %(now)s, attempts = 0
-where e.tenant_id = %(tenant_id)s and e.id = %(erasure_id)s and e.state <> 'removing'
+
+# What could not be told before is known now, and asked of the CRM after all.
+NAME_REMOTE = """
+update sync.remote_erasures r set remote_id = %(remote_id)s,
+  state = case r.state when 'refused' then 'wanted' else r.state end,
+  reason = case when r.state <> 'refused' then r.reason end,
+  answered_at = case when r.state <> 'refused' then r.answered_at end
+where r.tenant_id = %(tenant_id)s and r.erasure_id = %(erasure_id)s and r.connection_id = %(connection_id)s
+  and r.object = %(object)s and r.record_id = %(record_id)s and r.remote_id is null
 """
+
+
+async def name_remote(
+    conn: Conn,
+    erasure_id: UUID,
+    record_id: UUID,
+    remote_id: str,
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+    object_name: str,
+) -> None:
+    """Say which remote record it is that was being made of one of ours."""
+    await conn.execute(
+        NAME_REMOTE,
+        {
+            "tenant_id": tenant_id,
+            "erasure_id": erasure_id,
+            "record_id": record_id,
+            "remote_id": remote_id,
+            "connection_id": connection_id,
+            "object": object_name,
+        },
+    )
 
 
 async def decide(
@@ -174,7 +213,7 @@ async def decide(
     }
     decided = (await conn.execute(DECIDE, values)).rowcount
     if decided:
-        await conn.execute(REOPEN, values)
+        await erasing.reopen(conn, erasure_id, tenant_id=tenant_id, now=now)
     return decided
 
 

@@ -2,7 +2,8 @@
 
 A file is a header and a statement. In most of them `-- Number` stands between the records that a number rests
 on and the number itself, so that both come from one definition; where it takes another road to the records,
-they stand behind `-- Records`.
+they stand behind `-- Records`. What several of them say stands once, in a file whose name begins with `_`; a
+line `-- Include` names it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ FOLDER = Path(__file__).parent / "reports"
 _HEADING = re.compile(r"-- (\w+): (.+)")
 _MORE = re.compile(r"--   (\S.*)")
 _PARAMETER = re.compile(r"%\((\w+)\)s")
+_INCLUDE = re.compile(r"^ *-- Include (_\w+\.sql)\n", re.MULTILINE)
 _NUMBER, _RECORDS = "-- Number\n", "-- Records\n"
 #: What every header says, and what it may say besides.
 NEEDED = frozenset({"name", "label", "unit", "shape", "meaning", "parameters"})
@@ -57,8 +59,19 @@ class Report:
     listing_parameters: frozenset[str]
 
 
+def expand(text: str) -> str:
+    """Put in the parts that a text includes, and theirs. Raises `ValueError` for one that is missing."""
+    while found := _INCLUDE.search(text):
+        path = FOLDER / found[1]
+        if not path.is_file():
+            raise ValueError(f"There is no {found[1]} to include.")
+        text = text[: found.start()] + path.read_text(encoding="utf-8") + text[found.end() :]
+    return text
+
+
 def parse(text: str) -> Report:
     """Read a report. Raises `ValueError` for a file that is none."""
+    text = expand(text)
     head: dict[str, str] = {}
     last, start = "", 0
     lines = text.splitlines(keepends=True)

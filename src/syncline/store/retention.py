@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, LiteralString
@@ -67,6 +67,12 @@ class Aging:
     def identifier(self) -> sql.Identifier:
         return sql.Identifier(*self.table)
 
+    def columns(self, alias: str) -> sql.Composed:
+        """Return the key's columns of one of the table's aliases."""
+        return sql.SQL(", ").join(
+            sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(each)) for each in self.key
+        )
+
 
 # The last run of each kind that ended, and that succeeded, tells how current an object is.
 _OLD_RUNS: LiteralString = """t.completed_at < %(before)s and exists (
@@ -105,6 +111,17 @@ AGING: Mapping[Subject, tuple[Aging, ...]] = {
     "deliveries": (
         Aging(("sync", "deliveries"), ("id",), "t.state <> 'pending' and t.ended_at < %(before)s"),
     ),
+    # Its rows first: there may be a hundred thousand of them.
+    "batches": (
+        Aging(
+            ("app", "batch_rows"),
+            ("batch_id", "position"),
+            "exists (select from app.batches b where b.tenant_id = t.tenant_id and b.id = t.batch_id"
+            " and b.ended_at < %(before)s)",
+        ),
+        Aging(("app", "batches"), ("id",), "t.ended_at < %(before)s"),
+    ),
+    "alerts": (Aging(("sync", "alerts"), ("id",), "t.state = 'closed' and t.closed_at < %(before)s"),),
     "idempotency": (Aging(("app", "idempotency"), ("caller", "key"), "t.created_at < %(before)s"),),
 }
 _OLD_PAYLOADS: LiteralString = "t.archived_at < %(before)s"
@@ -135,8 +152,8 @@ where d.tenant_id = %(tenant_id)s and ({key}) in (
 """).format(
         table=aging.identifier,
         old=sql.SQL(aging.old),
-        key=_columns("d", aging.key),
-        key_of_t=_columns("t", aging.key),
+        key=aging.columns("d"),
+        key_of_t=aging.columns("t"),
     )
 
 
@@ -145,12 +162,6 @@ async def delete_old(conn: Conn, aging: Aging, before: datetime, *, tenant_id: U
     values = {"tenant_id": tenant_id, "before": before, "limit": limit}
     cursor = await conn.execute(old_deleted(aging), values, prepare=False)
     return cursor.rowcount
-
-
-def _columns(alias: str, names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(
-        sql.SQL("{}.{}").format(sql.Identifier(alias), sql.Identifier(n)) for n in names
-    )
 
 
 # Whole months of the change log, each with the moment at which it ends.

@@ -42,7 +42,7 @@ class Run:
     error_details: dict[str, Any] | None
 
 
-_COLUMNS = """id, connection_id, object, mode, status, requested_by, requested_at, started_at, completed_at,
+COLUMNS = """id, connection_id, object, mode, status, requested_by, requested_at, started_at, completed_at,
   duration_ms, records_expected, records_read, records_created, records_updated, records_unchanged,
   records_archived, records_failed, api_calls, error_details"""
 
@@ -315,7 +315,7 @@ async def abandon_all(
     )
 
 
-GET = "select " + _COLUMNS + " from sync.runs where tenant_id = %(tenant_id)s and id = %(id)s"
+GET = "select " + COLUMNS + " from sync.runs where tenant_id = %(tenant_id)s and id = %(id)s"
 
 
 async def get(conn: Conn, run_id: UUID, *, tenant_id: UUID) -> Run:
@@ -327,13 +327,33 @@ async def get(conn: Conn, run_id: UUID, *, tenant_id: UUID) -> Run:
     return row
 
 
+#: What a WITH says that knows the objects of which there are runs. From one to the next by the index: how
+#: many runs each has makes no difference.
+OBJECTS_RUN = """recursive objects as (
+  (select r.connection_id, r.object from sync.runs r
+   where r.tenant_id = %(tenant_id)s
+   order by r.connection_id, r.object limit 1)
+  union all
+  select n.connection_id, n.object
+  from objects o
+  cross join lateral (
+    select r.connection_id, r.object from sync.runs r
+    where r.tenant_id = %(tenant_id)s and (r.connection_id, r.object) > (o.connection_id, o.object)
+    order by r.connection_id, r.object limit 1) n
+)
+"""
 LIST_LATEST = (
-    "select distinct on (connection_id, object) "
-    + _COLUMNS
+    "with "
+    + OBJECTS_RUN
+    + """select r.*
+from objects o
+cross join lateral (
+  select """
+    + COLUMNS
     + """ from sync.runs
-where tenant_id = %(tenant_id)s and status <> 'pending'
-  and mode in ('backfill', 'incremental', 'manual')
-order by connection_id, object, requested_at desc
+  where tenant_id = %(tenant_id)s and connection_id = o.connection_id and object = o.object
+    and status <> 'pending' and mode in ('backfill', 'incremental', 'manual')
+  order by requested_at desc limit 1) r
 """
 )
 
@@ -364,12 +384,16 @@ async def find_last_success(
 
 PRUNE_UNEVENTFUL = """
 delete from sync.runs
-where tenant_id = %(tenant_id)s and mode = 'webhook' and status = 'success' and completed_at < %(before)s
-  and records_created + records_updated + records_archived + records_failed = 0
+where tenant_id = %(tenant_id)s and id in (
+  select r.id from sync.runs r
+  where r.tenant_id = %(tenant_id)s and r.mode = 'webhook' and r.status = 'success'
+    and r.completed_at < %(before)s
+    and r.records_created + r.records_updated + r.records_archived + r.records_failed = 0
+  limit %(limit)s)
 """
 
 
-async def prune_uneventful(conn: Conn, *, tenant_id: UUID, before: datetime) -> int:
-    """Forget runs of webhooks that found everything known already, such as the echo of what we wrote."""
-    cursor = await conn.execute(PRUNE_UNEVENTFUL, {"tenant_id": tenant_id, "before": before})
+async def prune_uneventful(conn: Conn, *, tenant_id: UUID, before: datetime, limit: int) -> int:
+    """Forget up to `limit` runs of webhooks that found nothing new, such as the echo of what we wrote."""
+    cursor = await conn.execute(PRUNE_UNEVENTFUL, {"tenant_id": tenant_id, "before": before, "limit": limit})
     return cursor.rowcount

@@ -67,7 +67,8 @@ async def put_default(
 
 
 CHANGE = """
-update sync.schedules set cron = %(cron)s, enabled = %(enabled)s, next_at = %(next_at)s, problem = null
+update sync.schedules set cron = %(cron)s, enabled = %(enabled)s, next_at = %(next_at)s, problem = null,
+  changed_at = now()
 where tenant_id = %(tenant_id)s and connection_id = %(connection_id)s and object = %(object)s
   and mode = %(mode)s
 """

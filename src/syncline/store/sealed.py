@@ -27,6 +27,8 @@ class SealedColumn:
 SEALED: tuple[SealedColumn, ...] = (
     SealedColumn(("sync", "connections"), "credentials", "id"),
     SealedColumn(("sync", "subscriptions"), "secret", "id"),
+    SealedColumn(("app", "channels"), "url", "id"),
+    SealedColumn(("app", "channels"), "secret", "id"),
     SealedColumn(("sync", "erasure_keys"), "sealed", "tenant_id"),
     SealedColumn(("sync", "erasures"), "subject", "id"),
 )
@@ -41,6 +43,14 @@ NOT_SEALED: Mapping[str, str] = {
     "app.sessions.token_hash": "a hash of 32 random bytes",
     "sync.erased_identities.hash": "a keyed hash",
 }
+
+LOCK_KEYS = "select pg_catalog.pg_advisory_xact_lock(7263023, 0)"
+
+
+async def lock_keys(conn: Conn) -> None:
+    """Be the only one of the installation who changes which keys there are, until the transaction ends."""
+    await conn.execute(LOCK_KEYS)
+
 
 LIST = sql.SQL("""
 select t.{key}, t.{column} from {table} t

@@ -68,11 +68,12 @@ async def settle_unanswered(
     )
 
 
+# By the database's clock: whoever asks later how long ago it was may be a process with another clock.
 PUT = """
 insert into sync.remote_changes (tenant_id, id, run_id, connection_id, object, remote_id, record_type,
   record_id, action, changes, sent_at)
 select %(tenant_id)s, r.id, %(run_id)s, %(connection_id)s, %(object)s, r.remote_id, %(record_type)s,
-  r.record_id, r.action, r.changes, %(now)s
+  r.record_id, r.action, r.changes, now()
 from jsonb_to_recordset(%(rows)s::jsonb)
   as r (id uuid, remote_id text, record_id uuid, action text, changes jsonb)
 on conflict (tenant_id, id) do nothing
@@ -221,9 +222,11 @@ on conflict (tenant_id, connection_id, object, remote_id) do update
       sent = nullif(l.sent - array(select jsonb_object_keys(excluded.base)), '{}')
 """
 
+# What was blanked for an erased person stays blank.
 ANSWER = """
 update sync.remote_changes c
-set state = r.state, reason = r.reason, kept = r.kept, remote_id = coalesce(r.remote_id, c.remote_id),
+set state = r.state, reason = case when c.changes <> '{}' then r.reason end,
+  kept = case when c.changes <> '{}' then r.kept end, remote_id = coalesce(r.remote_id, c.remote_id),
   answered_at = %(now)s
 from jsonb_to_recordset(%(rows)s::jsonb)
   as r (id uuid, state text, reason text, kept jsonb, remote_id text)

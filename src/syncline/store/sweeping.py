@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import errors, sql
 from psycopg.rows import class_row, scalar_row
 
+from syncline.errors import RetryLater
 from syncline.store.db import Conn
 from syncline.store.personal import Place
 
@@ -105,12 +106,18 @@ update {table} t set {assignments} where t.tenant_id = %(tenant_id)s and ({own})
 async def remove_own(
     conn: Conn, place: Place, values: Mapping[str, Any], *, tenant_id: UUID, now: datetime
 ) -> int:
-    """Remove or blank the person's own rows; returns how many had something to lose. May be repeated."""
+    """Remove or blank the person's own rows; returns how many had something to lose. May be repeated.
+
+    Raises `RetryLater` when something refers to them that was written since it was looked for.
+    """
     if place.own is None:
         return 0
-    cursor = await conn.execute(
-        own_removed(place), {**values, "tenant_id": tenant_id, "now": now}, prepare=False
-    )
+    parameters = {**values, "tenant_id": tenant_id, "now": now}
+    try:
+        cursor = await conn.execute(own_removed(place), parameters, prepare=False)
+    except errors.ForeignKeyViolation:
+        # The driver's words would repeat the values.
+        raise RetryLater("Something more was just written down about the person.") from None
     return cursor.rowcount
 
 

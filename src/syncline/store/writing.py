@@ -102,7 +102,8 @@ async def forbid(conn: Conn, permissions: Sequence[tuple[str, str]], *, keys: Ob
     return cursor.rowcount
 
 
-# The same question that change capture asks when it queues.
+# The same question that change capture asks when it queues. What was sent to be made and was never answered
+# stays until somebody has looked for it: it may be there, and would come in as a stranger.
 DROP_UNALLOWED = """
 delete from sync.queue q
 where q.tenant_id = %(tenant_id)s and q.connection_id = %(connection_id)s
@@ -122,6 +123,10 @@ where q.tenant_id = %(tenant_id)s and q.connection_id = %(connection_id)s
                when w.scope = 'field' then w.field = '' or w.field = any(q.fields)
                when w.scope = 'associate' then q.fields && array['contact_id', 'company_id', 'deal_id']
                else false end)
+  and not exists (
+    select from sync.remote_changes c
+    where c.tenant_id = %(tenant_id)s and c.record_id = q.record_id
+      and c.connection_id = %(connection_id)s and c.action = 'created' and c.state = 'sent')
 """
 
 

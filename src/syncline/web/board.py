@@ -17,7 +17,7 @@ from syncline.actions.records import set_stage
 from syncline.actions.seeing import Record, get_fields
 from syncline.actions.stages import list_stages
 from syncline.domain.filters import Filter, make_filter
-from syncline.errors import CallerMistake
+from syncline.errors import CallerMistake, Invalid
 from syncline.store.stages import Stage
 from syncline.web.page import Page, visits
 from syncline.web.record_forms import list_owner_options
@@ -109,7 +109,7 @@ async def move(page: Page = visits("records:write")) -> Response:
     deal, stage = page.form.id("deal"), page.form.text("stage")
     back = page.form.text("back")
     here = back if back.startswith("/board") else "/board"
-    problem: str | None = None
+    problem = "Choose a deal and the stage it goes to." if deal is None or not stage else None
     if deal is not None and stage:
         problem = await _move(page, deal, stage)
     if problem is not None:
@@ -120,6 +120,9 @@ async def move(page: Page = visits("records:write")) -> Response:
 async def _move(page: Page, deal: UUID, stage: str) -> str | None:
     stages = await list_stages(page.hub, page.caller)
     found = next((each for each in stages if str(each.id) == stage), None)
+    if found is None and not page.is_part:
+        told = "is none of those on the board"
+        raise Invalid(f"The stage {told}. Load the board again.", fields={"stage": told})
     try:
         await set_stage(
             page.hub,

@@ -17,7 +17,7 @@ from syncline.api.bulk import go_on_by_itself
 from syncline.api.calls import Call
 from syncline.domain.filters import Archived, read_filter
 from syncline.domain.record_fields import RecordFields
-from syncline.errors import CallerMistake
+from syncline.errors import CallerMistake, Invalid
 from syncline.store.batches import Batch
 from syncline.web.page import Page, visits
 from syncline.web.record_columns import PLURAL_OF, PLURALS
@@ -45,22 +45,21 @@ def _add_routes(plural: str) -> None:
 
 def _selection(page: Page, fields: RecordFields) -> Selection:
     form = page.form
-    archived: Archived = (
-        "any" if form.text("archived") == "any" else ("only" if form.text("archived") == "only" else "no")
-    )
-    if form.text("of") != "all":
-        ids = [UUID(each) for each in form.several("id") if _is_id(each)]
+    chosen = form.choice("archived", ("no", "only", "any"), "no")
+    archived: Archived = "any" if chosen == "any" else "only" if chosen == "only" else "no"
+    if form.choice("of", ("chosen", "all"), "chosen") != "all":
+        ids = [_read_id(each) for each in form.several("id")]
         return Selection(ids, Wanted(archived=archived))
     filters = tuple(read_filter(fields, each) for each in form.several("filter") if each)
     return Selection(None, Wanted(filters, search=form.optional("q"), archived=archived))
 
 
-def _is_id(text: str) -> bool:
+def _read_id(text: str) -> UUID:
     try:
-        UUID(text)
+        return UUID(text)
     except ValueError:
-        return False
-    return True
+        told = "holds something that is no id"
+        raise Invalid("That is not the id of a record.", fields={"id": told}) from None
 
 
 async def _ask(
@@ -95,7 +94,7 @@ async def _inputs(page: Page, fields: RecordFields) -> list[Input]:
 
 async def _plan(page: Page, fields: RecordFields) -> Response:
     inputs = await _inputs(page, fields)
-    doing = page.form.text("doing", "change")
+    doing = page.form.choice("doing", ("change", "archive", "restore"), "change")
     values: Mapping[str, Any] = {}
     try:
         if doing == "change":

@@ -85,7 +85,10 @@ async def decide(page: Page = visits("conflicts:resolve")) -> Response:
     done, problems = 0, dict[str, str]()
     for name, choice in page.form.values.items():
         kind, _, text = name.partition(":")
-        if kind != "choice" or choice not in _CHOICES:
+        if kind != "choice" or not choice:
+            continue
+        if choice not in _CHOICES:
+            problems[text] = "Choose one of the sides that are shown."
             continue
         try:
             outcomes = await resolve_one(

@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from syncline.actions.connect import Connected, Wish, begin_consent, connect_code, connect_token, try_token
+from syncline.actions.connect import (
+    Connected,
+    Wish,
+    begin_consent,
+    connect_code,
+    connect_token,
+    require_name,
+    try_token,
+)
 from syncline.actions.health import read_health
 from syncline.actions.probe import Found
 from syncline.actions.runs import request_runs
@@ -20,6 +28,7 @@ from syncline.api.cookies import is_secure
 from syncline.connectors.registry import PLATFORMS, get_platform
 from syncline.errors import CallerMistake, Invalid, NotFound, SettingInvalid, SynclineError
 from syncline.web.connections import address
+from syncline.web.dashboard_first import make_first_chart
 from syncline.web.forms import Form
 from syncline.web.page import Page, visits
 
@@ -129,7 +138,7 @@ def _wish(page: Page, platform: str) -> Wish:
     }
     return Wish(
         platform,
-        form.text("name") or platform,
+        form.text("name") if form.has("name") else platform,
         form.optional("base_url"),
         tuple(form.several("object")),
         settings,
@@ -153,12 +162,14 @@ async def _first(page: Page, name: str) -> Mapping[str, Any]:
         raise NotFound(f"There is no connection called {name}.")
     done = [one for one in each.objects if one.status.last_success_at is not None]
     failed = [one for one in each.objects if one.status.state == "failed"]
+    is_over = len(done) + len(failed) >= len(each.objects)
     return {
         "each": each,
         "name": name,
         "health": health,
         "done": len(done),
-        "is_over": len(done) + len(failed) >= len(each.objects),
+        "is_over": is_over,
+        "first_chart": await make_first_chart(page, name) if is_over else None,
         "records": sum(one.status.count_here for one in each.objects if not one.is_reading),
     }
 
@@ -173,11 +184,15 @@ async def begin(platform: str, page: Page = visits("connections:write")) -> Resp
     """Begin a consent: what has to be remembered goes along, sealed, in a cookie."""
     form, wish = page.form, _wish(page, platform)
     client_id, client_secret = form.text("client_id"), form.secret("client_secret").strip()
-    if not client_id or not client_secret:
-        missing = "client_secret" if client_id else "client_id"
-        form.errors[missing] = "The app at the CRM shows it."
+    try:
+        if not client_id or not client_secret:
+            missing = "client_secret" if client_id else "client_id"
+            raise Invalid("Give both.", fields={missing: "The app at the CRM shows it."})
+        require_name(wish.name)
+        consent = begin_consent(wish, client_id, _callback(page))
+    except CallerMistake as error:
+        form.blame(error)
         return _form_page(page, platform, form, status=422)
-    consent = begin_consent(wish, client_id, _callback(page))
     kept = {
         "tenant": str(page.hub.tenant_id),
         "platform": platform,
@@ -212,17 +227,24 @@ async def come_back(page: Page = visits("connections:write")) -> Response:
     if kept is None or not hmac.compare_digest(asked.get("state", ""), str(kept["state"])):
         raise Invalid("This consent was not begun here, or too long ago. Begin it again.")
     if "code" not in asked:
-        return page.go(f"/connections/new/{kept['platform']}", "The CRM gave no consent.", "warn")
+        return _forget(page.go(f"/connections/new/{kept['platform']}", "The CRM gave no consent.", "warn"))
     wish = Wish(str(kept["platform"]), str(kept["name"]), kept["base_url"], (), kept["settings"])
-    made = await connect_code(
-        page.hub,
-        wish,
-        client_id=str(kept["client_id"]),
-        client_secret=str(kept["client_secret"]),
-        redirect_uri=_callback(page),
-        code=asked["code"],
-    )
-    response = await _welcome(page, made)
+    try:
+        made = await connect_code(
+            page.hub,
+            wish,
+            client_id=str(kept["client_id"]),
+            client_secret=str(kept["client_secret"]),
+            redirect_uri=_callback(page),
+            code=asked["code"],
+        )
+    except SynclineError as error:
+        return _forget(page.go(f"/connections/new/{wish.platform}", str(error), "bad"))
+    return _forget(await _welcome(page, made))
+
+
+def _forget(response: Response) -> Response:
+    """Take back what the browser kept of a consent, the sealed secret among it, however it ended."""
     response.delete_cookie(_COOKIE, path="/connections")
     return response
 

@@ -75,7 +75,7 @@ async def _page(
 async def edit(name: str, page: Page = visits("connections:write")) -> Response:
     """Check, preview or apply the text, as the button says."""
     text = page.form.secret("text").replace("\r\n", "\n").strip() + "\n"
-    does = page.form.text("do")
+    does = page.form.choice("do", ("check", "preview", "apply", "default"), "check")
     if does == "default":
         await apply_mapping(page.hub, name, None, by=page.by)
         await page.audit("mapping.applied", name, default=True)

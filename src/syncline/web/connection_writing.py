@@ -25,6 +25,8 @@ router = APIRouter(include_in_schema=False)
 
 _SCOPES = ("create", "archive", "associate", "merge")
 _BRAKES = ("create", "change", "delete")
+#: More records than a run ever has; a share is told by its own limit.
+_MOST = 100_000_000
 
 
 @router.get("/connections/{name}/writing")
@@ -78,7 +80,7 @@ async def _object_page(
 
 def _wish(page: Page, object_name: str) -> Wish:
     form = page.form
-    fields, scopes = tuple(form.several("field")), set(form.several("scope"))
+    fields, scopes = tuple(form.several("field")), set(form.choices("scope", _SCOPES))
     if not fields and not scopes:
         raise Invalid("Choose at least one field, or what else may be done.")
     return Wish(
@@ -126,7 +128,9 @@ async def do_allow(name: str, object_name: str, page: Page = visits("connections
 @router.post("/connections/{name}/writing/{object_name}/forbid")
 async def do_forbid(name: str, object_name: str, page: Page = visits("connections:write")) -> Response:
     """Take back one field, or everything of the object."""
-    fields = tuple(page.form.several("field"))
+    state = await show_writing(page.hub, name)
+    known = [each.field for each in state.permissions if each.object == object_name and each.field]
+    fields = tuple(page.form.choices("field", known))
     done = await forbid(page.hub, name, Wish(object_name, fields))
     await page.audit("writing.forbidden", name, object=object_name, fields=list(fields))
     what = show.listed(fields, 3) if fields else f"{object_name}"
@@ -171,8 +175,8 @@ async def change_brakes(name: str, page: Page = visits("connections:write")) -> 
 
 def _number(form: Form, field: str) -> int:
     found = form.integer(field)
-    if found is None or found < 0:
-        raise Invalid("Give a number.", fields={field: "Give a number, zero or more."})
+    if found is None or not 0 <= found <= _MOST:
+        raise Invalid("Give a number.", fields={field: f"Give a number from 0 to {_MOST:,}."})
     return found
 
 
@@ -204,7 +208,7 @@ async def change_schedules(name: str, page: Page = visits("connections:write")) 
             page.hub, name, object_name, mode, cron=form.optional("cron"), enabled=form.has("enabled")
         )
     except CallerMistake as error:
-        form.errors[f"{object_name}/{mode}"] = str(error)
+        form.errors[f"{object_name}/{mode}"] = form.errors["row"] = str(error)
         return await _schedules_page(page, name, form, status=422)
     await page.audit("schedule.changed", name, object=object_name, cron=changed.cron, enabled=changed.enabled)
     told = tell_rhythm(changed.cron) if changed.enabled else "no longer by schedule"

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 
 from syncline.actions import connections as changing
 from syncline.actions.check import check_connections
-from syncline.actions.connect import chosen_objects
+from syncline.actions.connect import chosen_objects, require_name
 from syncline.actions.disconnect import disconnect, plan_departure
 from syncline.actions.health import read_health
 from syncline.actions.webhooks import read_webhooks, set_secret
@@ -106,8 +106,9 @@ async def change_settings(name: str, page: Page = visits("connections:write")) -
     try:
         if not objects:
             raise Invalid("Choose at least one object.", fields={"object": "Choose at least one object."})
+        new_name = form.text("name")
+        require_name(new_name)
         await changing.change_settings(page.hub, name, settings=settings, objects=objects)
-        new_name = form.text("name") or name
         if new_name != name:
             await changing.rename(page.hub, name, new_name)
     except CallerMistake as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -39,6 +39,22 @@ class Form:
     def has(self, name: str) -> bool:
         return name in self.values
 
+    def choice(self, name: str, among: Collection[str], default: str = "") -> str:
+        """Return which of some was chosen; `default` where none was. Raises `Invalid`."""
+        text = self.text(name) or default
+        if text not in among:
+            told = "is none of those offered"
+            raise Invalid(f"Choose one of those offered: {name} {told}.", fields={name: told})
+        return text
+
+    def choices(self, name: str, among: Collection[str]) -> list[str]:
+        """Return which of some were chosen, any number. Raises `Invalid`."""
+        found = self.several(name)
+        if not set(found) <= set(among):
+            told = "holds something that is not offered"
+            raise Invalid(f"Choose among those offered: {name} {told}.", fields={name: told})
+        return found
+
     def integer(self, name: str) -> int | None:
         """Return a whole number, None for nothing. Raises `Invalid`."""
         text = self.text(name).replace(",", "")
@@ -72,13 +88,19 @@ class Form:
 
 
 def read_form(data: FormData) -> Form:
-    """Sort what was sent; of a field that came several times, `values` has the last."""
+    """Sort what was sent; of a field that came several times, `values` has the last.
+
+    Raises `Invalid` for the one character that no database stores.
+    """
     values: dict[str, str] = {}
     lists: dict[str, list[str]] = {}
     files: dict[str, UploadFile] = {}
     for name, value in data.multi_items():
         if isinstance(value, UploadFile):
             files[name] = value
+        elif "\0" in value:
+            told = "holds a character that cannot be stored"
+            raise Invalid(f"{name.replace('_', ' ').capitalize()} {told}.", fields={name: told})
         else:
             values[name] = value
             lists.setdefault(name, []).append(value)

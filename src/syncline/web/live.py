@@ -12,8 +12,9 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import StreamingResponse
 
 from syncline.actions.live import TOPICS, Interest, Topic, subscribe
+from syncline.api.calls import PROVE_EVERY_SECONDS
 from syncline.errors import Invalid, RetryLater
-from syncline.web.page import Page, Site, visits
+from syncline.web.page import Page, Site, find_page, visits
 
 router = APIRouter(include_in_schema=False)
 
@@ -21,7 +22,7 @@ router = APIRouter(include_in_schema=False)
 _GREETING = ": here\n\n"
 #: Events of one kind within so short a time are one: whoever listens asks anew in any case.
 _GATHER_SECONDS = 0.15
-#: A stream ends after so long and is opened again, so that a session that has ended does not go on listening.
+#: A stream ends after so long and is opened again: what stands between may forget it otherwise.
 _LONGEST_SECONDS = 15 * 60.0
 
 
@@ -50,7 +51,8 @@ def _interest(page: Page, topics: list[Topic]) -> Interest:
 async def _stream(page: Page, interest: Interest) -> AsyncGenerator[str]:
     yield _GREETING
     loop = asyncio.get_running_loop()
-    ends_at = loop.time() + _LONGEST_SECONDS
+    proven_at = loop.time()
+    ends_at = proven_at + _LONGEST_SECONDS
     heard = _Heard()
     listening = asyncio.create_task(heard.listen(page, interest))
     page.site.streams.add(heard)
@@ -58,11 +60,26 @@ async def _stream(page: Page, interest: Interest) -> AsyncGenerator[str]:
         while loop.time() < ends_at and not heard.is_over:
             await heard.something.wait()
             await asyncio.sleep(_GATHER_SECONDS)
+            if loop.time() - proven_at > PROVE_EVERY_SECONDS:
+                if not await _may_go_on(page):
+                    return
+                proven_at = loop.time()
             yield heard.take()
     finally:
         page.site.streams.discard(heard)
         listening.cancel()
         await asyncio.wait([listening])
+
+
+async def _may_go_on(page: Page) -> bool:
+    """Tell whether whoever listens is still signed in, in the same tenant and role, with the same owners."""
+    try:
+        found = await find_page(page.request)
+    except RetryLater:
+        return False  # the page comes back by itself
+    if found is None:
+        return False
+    return found.caller.sees_as(page.caller)
 
 
 class _Heard:

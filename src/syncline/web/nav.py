@@ -31,6 +31,7 @@ GROUPS: tuple[Group, ...] = (
         "",
         (
             Entry("/", "Overview", "home", "syncs:read", "h"),
+            Entry("/dashboard", "Dashboard", "chart-bar", "records:read", "m"),
             Entry("/sales-pipeline", "Sales pipeline", "trending-up", "records:read", "p"),
         ),
     ),
@@ -50,6 +51,7 @@ GROUPS: tuple[Group, ...] = (
         "Sync",
         (
             Entry("/syncs", "Sync status", "refresh", "syncs:read", "s"),
+            Entry("/alerts", "Alerts", "bell", "connections:read", "", "open_alerts"),
             Entry("/conflicts", "Conflicts", "git-compare", "conflicts:resolve", "x", "open_conflicts"),
             Entry("/queue", "Queue", "send", "queue:manage", "q", "stuck"),
             Entry("/parked", "Set aside", "archive", "queue:manage", "", "parked"),

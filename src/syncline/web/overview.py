@@ -93,7 +93,7 @@ def chart_of(traffic: Sequence[Traffic], place: show.Place) -> dict[str, Any]:
 
 def list_steps(page: Page, health: Health) -> list[Step]:
     """Return what deserves a person, the most urgent first."""
-    steps = [*_broken(health), *_waiting(page)]
+    steps = [*_alerting(page), *_broken(health), *_waiting(page)]
     if page.may("connections:write") and health.connections and not steps:
         reads_only = [each for each in health.connections if not each.status.writing.objects]
         for each in reads_only[:1]:
@@ -109,6 +109,15 @@ def list_steps(page: Page, health: Health) -> list[Step]:
                 )
             )
     return steps
+
+
+def _alerting(page: Page) -> list[Step]:
+    count = page.glance.open_alerts
+    if not count or not page.may("connections:read"):
+        return []
+    title = f"{show.plural(count, 'alert', place=page.place)} {'is' if count == 1 else 'are'} open"
+    detail = "Something that the alert rules watch is beyond its limit."
+    return [Step("bad", "bell", title, detail, "/alerts", "Look")]
 
 
 def _broken(health: Health) -> list[Step]:

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from syncline.web import show
+from syncline.web import dashboard_show, show
 from syncline.web.assets import Assets
 
 _NOTHING = Markup('<span class="soft">&ndash;</span>')
@@ -45,6 +45,7 @@ def make_environment(assets: Assets) -> Environment:
         "duration": show.duration,
         "words": show.words,
         "listed": show.listed,
+        "is_number": dashboard_show.is_number,
     }
     filters: dict[str, Callable[..., Any]] = {
         "ago": _ago,
@@ -60,6 +61,8 @@ def make_environment(assets: Assets) -> Environment:
         "words": show.words,
         "listed": show.listed,
         "value": _value,
+        "told": _told,
+        "rate": dashboard_show.rate,
         "time": _time,
         "data": _data,
         "pretty": _pretty,
@@ -174,6 +177,13 @@ def _value(context: Context, value: Any, most: int = 280) -> Markup:
     text = value if isinstance(value, str) else _json(value)
     short = text if len(text) <= most else f"{text[:most]}…"
     return Markup('<span class="wrap-any">{}</span>').format(short)
+
+
+@pass_context
+def _told(context: Context, value: Any, unit: str, currency: str | None = None) -> str:
+    """Return a number, or whatever a column of a table holds, with its unit."""
+    place = _place(context)
+    return dashboard_show.cell(value, unit, place, currency or place.currency)
 
 
 def _time(value: Any) -> date | datetime | None:

@@ -50,7 +50,7 @@ async def _gather(page: Page) -> dict[str, Any]:
         "leads": await _leads(page),
         "deals": await list_records(page.hub, page.caller, "deal", _deals(), limit=_SHOWN),
         "appointments": await _appointments(page),
-        "most": _SHOWN,
+        "lead_stages": _LEADS,
     }
 
 

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 from fastapi import FastAPI
 
+from syncline.actions.caching import close_cache
 from syncline.actions.hub import Hub
 from syncline.actions.readiness import list_unready
 from syncline.actions.work import run_worker
@@ -82,6 +83,7 @@ async def serving(
             server.should_exit = True
             await task
             listener.close()
+            await close_cache(hub.db)
 
 
 def _written(host: str) -> str:

@@ -15,7 +15,6 @@ from fastapi.responses import Response
 from syncline.actions.api_keys import list_keys, make_key, revoke_key
 from syncline.actions.audit import list_audit
 from syncline.actions.limits import read_use
-from syncline.actions.retention import show_retention
 from syncline.actions.tenant import change_tenant, show_tenant
 from syncline.actions.tenants import rename_tenant
 from syncline.clock import now
@@ -53,14 +52,14 @@ async def change_settings(page: Page = visits("settings:write")) -> Response:
     try:
         await change_tenant(
             page.hub,
-            time_zone=form.optional("time_zone"),
-            currency=form.optional("currency"),
-            region=form.optional("region"),
+            time_zone=form.text("time_zone"),
+            currency=form.text("currency"),
+            region=form.text("region"),
         )
         if form.text("label") != page.hub.tenant.label:
             await rename_tenant(page.hub, page.caller, page.hub.tenant.slug, form.text("label"))
     except CallerMistake as error:
-        form.blame(error)
+        form.blame(error, default_region="region")
         return await _tenant_page(page, form, status=422)
     await page.audit("tenant.settings_changed", page.hub.tenant.slug)
     return page.go("/settings", "Saved.")
@@ -122,7 +121,6 @@ async def show_limits(page: Page = visits("settings:write")) -> Response:
     return page.render(
         "settings_limits.html",
         uses=await read_use(page.hub, page.caller),
-        retention=await show_retention(page.hub),
         help="operations",
     )
 

@@ -40,7 +40,14 @@ async def crm_url(world: World) -> AsyncGenerator[str]:
 
 @pytest.fixture
 def keyed(settings: Settings) -> Settings:
-    return settings.model_copy(update={"secret_key": SecretStr(new_key()), "lease_seconds": 5})
+    # Those who are told listen on this machine.
+    return settings.model_copy(
+        update={
+            "secret_key": SecretStr(new_key()),
+            "lease_seconds": 5,
+            "webhooks_to_private_addresses": True,
+        }
+    )
 
 
 @pytest.fixture

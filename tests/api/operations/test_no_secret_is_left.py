@@ -19,6 +19,7 @@ from fastapi.routing import APIRoute
 from psycopg.conninfo import conninfo_to_dict
 from served_doors import Doors
 
+from syncline.actions.channels import add_channel
 from syncline.actions.connect import Connected
 from syncline.actions.doctor import diagnose
 from syncline.actions.erase import Wanted, carry_out, erase_person
@@ -39,6 +40,7 @@ from syncline.store.sealed import SEALED
 pytestmark = pytest.mark.anyio
 
 WEBHOOK = "shared-with-the-crm-0123456789"
+CHANNEL = "a-path-that-lets-anybody-post-0123456789"
 #: Never ends.
 STREAMS = {"/api/v1/events"}
 
@@ -71,6 +73,8 @@ async def test_no_secret_is_left_anywhere(
     subscribed = await add_subscription(
         hub, caller, "reports", "https://reports.example/hook", events=(), record_types=()
     )
+    channel = await add_channel(hub, caller, "webhook", "reports", f"https://reports.example/{CHANNEL}")
+    assert channel.secret is not None
     await sync(hub)
     await admin.execute("update sync.connections set credentials = credentials")
     row = await (await admin.execute("select email from crm.contacts where email is not null")).fetchone()
@@ -83,7 +87,7 @@ async def test_no_secret_is_left_anywhere(
     answers = await read_everything(doors.url, key)
     await inspect_sealing(hub.db, hub.vault())
 
-    used = [DEFAULT_TOKEN, WEBHOOK, subscribed.secret, key]
+    used = [DEFAULT_TOKEN, WEBHOOK, CHANNEL, subscribed.secret, channel.secret, key]
     used += [each for url in urls(keyed) if (each := conninfo_to_dict(url).get("password"))]
     assert keyed.secret_key is not None
     used.append(keyed.secret_key.get_secret_value())

@@ -42,7 +42,7 @@ async def telling(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[N
     monkeypatch.setattr(outgoing, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(outgoing, "_FIRST_DELAY_SECONDS", 0.1)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve_outgoing(hub.db, hub.vault(), private=False, stop=stop))
+    serving = asyncio.create_task(serve_outgoing(hub.db, hub.vault(), private=True, stop=stop))
     yield
     stop.set()
     await serving
@@ -146,7 +146,7 @@ async def test_many_tellers_send_each_event_once(
     await subscribe(client, receiver.url)
     stop = asyncio.Event()
     others = [
-        asyncio.create_task(serve_outgoing(hub.db, hub.vault(), private=False, stop=stop)) for _ in range(3)
+        asyncio.create_task(serve_outgoing(hub.db, hub.vault(), private=True, stop=stop)) for _ in range(3)
     ]
     made = {str(await add_contact(admin, f"N{number}")) for number in range(30)}
     async with asyncio.timeout(20):
@@ -251,13 +251,14 @@ async def test_an_address_that_cannot_be_told_is_refused(client: httpx2.AsyncCli
     assert answer.status_code == 400, answer.text
     assert answer.json()["errors"][0]["field"] == "url"
     with pytest.raises(Invalid):
-        check_url(url)
+        check_url(url, private=True)
 
 
 @pytest.mark.parametrize(
     "host",
     ["10.1.2.3", "192.168.0.1", "169.254.169.254", "100.64.0.1", "[::ffff:10.0.0.1]", "[fd00::1]", "0.0.0.0",
-     "127.0.0.2", "[fe80::1]", "224.0.0.1", "2130706433"],
+     "127.0.0.2", "[fe80::1]", "224.0.0.1", "2130706433", "localhost", "127.0.0.1", "[::1]",
+     "[64:ff9b::a01:203]", "[::10.1.2.3]", "[fec0::1]"],
 )  # fmt: skip
 async def test_addresses_inside_are_not_called(host: str) -> None:
     async with Poster(private=False) as poster:
@@ -265,6 +266,22 @@ async def test_addresses_inside_are_not_called(host: str) -> None:
     assert posted.status is None
     assert posted.error is not None
     assert "private network" in posted.error
+
+
+@pytest.mark.parametrize("host", ["[64:ff9b::a01:203]", "[::10.1.2.3]", "[fec0::1]", "169.254.169.254"])
+async def test_what_only_looks_like_an_address_of_ones_own_is_never_called(host: str) -> None:
+    async with Poster(private=True) as poster:
+        posted = await poster.post(f"https://{host}/x", b"{}", {})
+    assert posted.error is not None
+    assert "private network" in posted.error
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_this_machine_is_told_only_where_whoever_runs_it_allows_that(host: str) -> None:
+    for scheme in ("http", "https"):
+        check_url(f"{scheme}://{host}:8080/x", private=True)
+        with pytest.raises(Invalid):
+            check_url(f"{scheme}://{host}:8080/x", private=False)
 
 
 async def test_a_name_that_was_made_to_mean_this_machine_is_not_called(

@@ -101,6 +101,15 @@ async def test_a_file_is_uploaded_mapped_imported_and_exported_again(manager: Cl
     ended = await wait_for(manager, plan["batch"]["id"])
     assert (ended["state"], ended["created"], ended["failed"]) == ("partial", 1, 1)
     assert ended["problems"][0]["position"] == 3
+    first = (await manager.get(f"/api/v1/batches/{plan['batch']['id']}/rows?limit=1")).json()
+    assert [(row["position"], row["state"], row["action"]) for row in first["items"]] == [
+        (2, "done", "create")
+    ]
+    rest = (await manager.get(f"/api/v1/batches/{plan['batch']['id']}/rows?after={first['next']}")).json()
+    assert [(row["position"], row["state"], row["action"]) for row in rest["items"]] == [
+        (3, "failed", "invalid")
+    ]
+    assert rest["next"] is None
     answer = await manager.get(
         "/api/v1/contacts/export.csv?columns=email&columns=first_name&columns=custom_fields.shoe&bom=true"
     )

@@ -15,6 +15,7 @@ from syncline.store.roles import APP, OWNER
 REACHABLE = "database-reachable"
 CLOCK = "database-clock"
 ROLE = "database-role"
+LETTERS = "database-letters"
 SCHEMA = "schema"
 SECURITY = "row-level-security"
 POLICY = "tenant-policy"
@@ -22,6 +23,7 @@ CAPTURE = "change-capture"
 PARTITIONS = "change-log-partitions"
 TRANSACTIONS = "long-transactions"
 
+_LETTERS = "ÄÉŻЖΩ"
 _POLICY = (
     "using (tenant_id = nullif(current_setting('app.current_tenant_id', true), '')::uuid) "
     "with check (tenant_id = nullif(current_setting('app.current_tenant_id', true), '')::uuid)"
@@ -29,8 +31,12 @@ _POLICY = (
 
 
 async def check_server(conn: Conn, thresholds: Thresholds) -> list[Finding]:
-    """Look at what holds for any database: clock and role."""
-    return [await _check_clock(conn, thresholds), _judge_role(await health.read_role(conn))]
+    """Look at what holds for any database: clock, role and letters."""
+    return [
+        await _check_clock(conn, thresholds),
+        _judge_role(await health.read_role(conn)),
+        await _check_letters(conn),
+    ]
 
 
 async def check_schema(conn: Conn) -> Finding:
@@ -82,6 +88,19 @@ async def _check_clock(conn: Conn, thresholds: Thresholds) -> Finding:
             "sudo timedatectl set-ntp true (on both machines)",
         )
     return ok(CLOCK, f"The database's clock agrees with this machine's ({skew:+.2f} s).")
+
+
+async def _check_letters(conn: Conn) -> Finding:
+    if await health.fold(conn, _LETTERS) == _LETTERS.lower():
+        return ok(LETTERS, "The database knows which letters are the same, in every alphabet.")
+    return fail(
+        LETTERS,
+        "For this database a capital letter outside English is another letter than the small one (its locale "
+        "is C): one person written in two ways is two people, and an erasure misses texts with the other.",
+        "syncline backup FILE; make a database with a locale that knows them (createdb -T template0 "
+        "--locale-provider=builtin --builtin-locale=C.UTF-8 NAME; before Postgres 17: --lc-ctype=C.UTF-8); "
+        "syncline restore FILE into that",
+    )
 
 
 def _judge_role(role: Role) -> Finding:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from syncline.connectors.headers import read_integer, read_seconds
 from syncline.connectors.transport import QuotaFacts
 from syncline.errors import (
     AlreadyExists,
@@ -26,7 +27,6 @@ from syncline.errors import (
 
 #: Seconds to wait where HubSpot asks for a pause without saying how long, by status.
 _PAUSES = {423: 2.0, 477: 60.0, 502: 3.0, 504: 3.0, 524: 10.0}
-_LONGEST_PAUSE_SECONDS = 86_400.0
 _LONGEST_MESSAGE = 200
 #: Quoted text, addresses and long numbers: what a message repeats of a record's values.
 _VALUES = re.compile(r"\"[^\"]*\"|'[^']*'|\[[^\]]*\]|\S+@\S+|\+?\d[\d .-]{4,}|https?://\S+")
@@ -83,7 +83,7 @@ def explain_failure(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     if status == 429:
         return _rate_limited(headers, failure)
     if status in {423, 477} or status >= 500:
-        seconds = _seconds(headers.get("retry-after")) or _PAUSES.get(status)
+        seconds = read_seconds(headers.get("retry-after")) or _PAUSES.get(status)
         return Unavailable(f"HubSpot cannot answer now (HTTP {status}).", after_seconds=seconds)
     if status == 404:
         # What HubSpot looked for and did not find has a category; a path it does not know has none.
@@ -94,13 +94,13 @@ def explain_failure(status: int, headers: Mapping[str, str], body: bytes) -> Syn
 
 def read_quota(headers: Mapping[str, str]) -> QuotaFacts:
     """Read the rate limit headers. Search answers carry the daily ones only, OAuth answers none of those."""
-    window_ms = _integer(headers.get("x-hubspot-ratelimit-interval-milliseconds"))
+    window_ms = read_integer(headers.get("x-hubspot-ratelimit-interval-milliseconds"))
     return QuotaFacts(
-        limit=_integer(headers.get("x-hubspot-ratelimit-max")),
+        limit=read_integer(headers.get("x-hubspot-ratelimit-max")),
         window=timedelta(milliseconds=window_ms) if window_ms else None,
-        remaining=_integer(headers.get("x-hubspot-ratelimit-remaining")),
-        daily_limit=_integer(headers.get("x-hubspot-ratelimit-daily")),
-        daily_remaining=_integer(headers.get("x-hubspot-ratelimit-daily-remaining")),
+        remaining=read_integer(headers.get("x-hubspot-ratelimit-remaining")),
+        daily_limit=read_integer(headers.get("x-hubspot-ratelimit-daily")),
+        daily_remaining=read_integer(headers.get("x-hubspot-ratelimit-daily-remaining")),
     )
 
 
@@ -143,7 +143,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _rate_limited(headers: Mapping[str, str], failure: Failure | None) -> RateLimited:
-    seconds = _seconds(headers.get("retry-after"))
+    seconds = read_seconds(headers.get("retry-after"))
     words = "" if failure is None else f"{failure.policy_name or ''} {failure.message or ''}".lower()
     if "daily" in words:
         return RateLimited("HubSpot's daily limit of calls is used up.", after_seconds=seconds, daily=True)
@@ -168,16 +168,3 @@ def shorten(message: str) -> str:
     """Cut HubSpot's words to one short line without the values they quote."""
     line = _VALUES.sub("…", " ".join(message.split()))
     return line[:_LONGEST_MESSAGE].rstrip(" .:")
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
-def _seconds(text: str | None) -> float | None:
-    """Read Retry-After in seconds. HubSpot sends no dates in it."""
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return min(seconds, _LONGEST_PAUSE_SECONDS) if seconds >= 0 else None

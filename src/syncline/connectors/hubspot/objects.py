@@ -118,6 +118,7 @@ CAPABILITIES = Capabilities(
     mergeable=frozenset({"contacts", "companies", "deals", "tickets"}),
     supports_custom_objects=True,
     supports_oauth=True,
+    repeats_creates=True,
     persons={
         "contacts": Persons(
             emails=(("properties", "email"), ("properties", "hs_additional_emails")),

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from syncline.connectors.headers import read_integer, read_seconds
 from syncline.connectors.transport import QuotaFacts
 from syncline.errors import (
     Invalid,
@@ -28,7 +29,6 @@ from syncline.errors import (
 _PAUSES = {423: 2.0, 500: 1.0, 502: 3.0, 503: 10.0, 504: 3.0}
 #: Whoever goes on calling is shut out by Cloudflare, with all programs of the company.
 _SHUT_OUT_SECONDS = 900.0
-_LONGEST_PAUSE_SECONDS = 86_400.0
 _LONGEST_MESSAGE = 200
 _WINDOW = timedelta(seconds=2)
 #: What a message repeats of a record's values: quoted text, addresses and long numbers.
@@ -79,7 +79,7 @@ def explain_failure(status: int, headers: Mapping[str, str], body: bytes) -> Syn
     if status == 429:
         return _rate_limited(headers, failure)
     if status == 423 or (status >= 500 and status != 501):
-        seconds = _seconds(headers.get("retry-after")) or _PAUSES.get(status)
+        seconds = read_seconds(headers.get("retry-after")) or _PAUSES.get(status)
         return Unavailable(f"Pipedrive cannot answer now (HTTP {status}).", after_seconds=seconds)
     return refuse(status, failure or Failure())
 
@@ -94,13 +94,13 @@ def refuse(status: int, failure: Failure) -> SynclineError:
 
 def read_quota(headers: Mapping[str, str]) -> QuotaFacts:
     """Read the rate limit headers. Those of the day are not documented, and may be missing."""
-    limit = _integer(headers.get("x-ratelimit-limit"))
+    limit = read_integer(headers.get("x-ratelimit-limit"))
     return QuotaFacts(
         limit=limit,
         window=None if limit is None else _WINDOW,
-        remaining=_integer(headers.get("x-ratelimit-remaining")),
-        daily_limit=_integer(headers.get("x-daily-ratelimit-token-limit")),
-        daily_remaining=_integer(headers.get("x-daily-ratelimit-token-remaining")),
+        remaining=read_integer(headers.get("x-ratelimit-remaining")),
+        daily_limit=read_integer(headers.get("x-daily-ratelimit-token-limit")),
+        daily_remaining=read_integer(headers.get("x-daily-ratelimit-token-remaining")),
     )
 
 
@@ -162,22 +162,10 @@ def _rate_limited(headers: Mapping[str, str], failure: Failure | None) -> RateLi
     odd = quota.daily_remaining is None and quota.remaining is not None and quota.remaining > 0
     if used_up or odd or "daily" in words:
         return RateLimited("Pipedrive's tokens of this day are used up.", daily=True)
-    seconds = _seconds(headers.get("retry-after"))
+    seconds = read_seconds(headers.get("retry-after"))
     if seconds is None:
         # The unit is not stated; as seconds it is what others go by.
-        seconds = _seconds(headers.get("x-ratelimit-reset"))
+        seconds = read_seconds(headers.get("x-ratelimit-reset"))
     if seconds is None or seconds > 60:
         seconds = _WINDOW.total_seconds()
     return RateLimited("Pipedrive's limit of calls is used up for the moment.", after_seconds=seconds)
-
-
-def _integer(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "")
-    except ValueError:
-        return None
-    return min(seconds, _LONGEST_PAUSE_SECONDS) if seconds >= 0 else None

@@ -61,6 +61,7 @@ CAPABILITIES = Capabilities(
     write_batch=200,
     supports_custom_objects=True,
     supports_oauth=False,
+    repeats_creates=True,
     references=REFERENCES,
     settings=SETTINGS,
     persons={

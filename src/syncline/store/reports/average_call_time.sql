@@ -2,11 +2,13 @@
 -- number: 17
 -- label: Average call time
 -- unit: seconds
--- shape: mean
+-- shape: call_seconds
 -- meaning: The mean duration of the calls of the period that lasted at all.
 -- records: Calls longer than nothing, by their time.
 -- undated: calls
 -- parameters: connection, edges, from_at, owners, pipeline, seen, tenant_id, to_at
+-- Include _calls_made.sql
+-- Records
 with facts as (
   select 'activity' as record_type, a.id, a.subject as name, a.occurred_at as at,
     null::numeric as amount, null as currency,
@@ -17,23 +19,5 @@ with facts as (
   where a.tenant_id = %(tenant_id)s and a.type = 'call'
     and a.occurred_at >= %(from_at)s and a.occurred_at < %(to_at)s
     and a.duration_ms > 0
-    and a.archived_at is null and a.merged_into is null
-    and (%(seen)s::uuid[] is null or a.owner_id is null or a.owner_id = any(%(seen)s::uuid[]))
-    and (%(owners)s::uuid[] is null or a.owner_id = any(%(owners)s::uuid[]))
-    and (%(pipeline)s::uuid is null or exists (
-      select from crm.deals x
-      where x.tenant_id = %(tenant_id)s and x.pipeline_id = %(pipeline)s::uuid
-        and x.archived_at is null and x.merged_into is null
-        and (%(seen)s::uuid[] is null or x.owner_id is null or x.owner_id = any(%(seen)s::uuid[]))
-        and (x.id = a.deal_id or exists (
-          select from crm.deal_people p
-          where p.tenant_id = %(tenant_id)s and p.deal_id = x.id and p.contact_id = a.contact_id))))
-    and (%(connection)s::uuid is null or exists (
-      select from sync.links l
-      where l.tenant_id = %(tenant_id)s and l.record_id = a.id and l.connection_id = %(connection)s::uuid
-        and l.record_type = 'activity' and l.is_primary))
+    -- Include _activities_counted.sql
 )
--- Number
-select width_bucket(f.at, %(edges)s::timestamptz[]) as slot, sum(f.value) as part, count(*) as whole
-from facts f
-group by 1

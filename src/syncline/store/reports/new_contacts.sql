@@ -12,19 +12,7 @@ with facts as (
     null::numeric as value, true as counted, null as label
   from crm.contacts c
   where c.tenant_id = %(tenant_id)s and c.created_at >= %(from_at)s and c.created_at < %(to_at)s
-    and c.archived_at is null and c.merged_into is null
-    and (%(seen)s::uuid[] is null or c.owner_id is null or c.owner_id = any(%(seen)s::uuid[]))
-    and (%(owners)s::uuid[] is null or c.owner_id = any(%(owners)s::uuid[]))
-    and (%(pipeline)s::uuid is null or exists (
-      select from crm.deal_people p
-      join crm.deals x on x.tenant_id = %(tenant_id)s and x.id = p.deal_id
-      where p.tenant_id = %(tenant_id)s and p.contact_id = c.id and x.pipeline_id = %(pipeline)s::uuid
-        and x.archived_at is null and x.merged_into is null
-        and (%(seen)s::uuid[] is null or x.owner_id is null or x.owner_id = any(%(seen)s::uuid[]))))
-    and (%(connection)s::uuid is null or exists (
-      select from sync.links l
-      where l.tenant_id = %(tenant_id)s and l.record_id = c.id and l.connection_id = %(connection)s::uuid
-        and l.record_type = 'contact' and l.is_primary))
+    -- Include _contacts_counted.sql
 )
 -- Number
 select width_bucket(f.at, %(edges)s::timestamptz[]) as slot, count(*) as value

@@ -29,6 +29,15 @@ document.addEventListener("htmx:error", (event) => {
   if (event.detail.ctx?.response) return;
   if (!navigator.onLine) toast("There is no connection to Syncline just now.", "warn");
 });
+// What a person has opened stays open when its part of the page is looked at anew.
+let opened = [];
+document.addEventListener("htmx:before:swap", (event) => {
+  const isLook = event.detail.ctx?.request?.method.toUpperCase() === "GET";
+  opened = isLook ? [...document.querySelectorAll("details.disclose[open], details.dd[open]")] : [];
+});
+document.addEventListener("htmx:after:swap", () => {
+  for (const each of opened) if (each.isConnected) each.open = true;
+});
 body.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
 
 export function toast(text, kind = "ok") {
@@ -113,7 +122,8 @@ document.addEventListener("change", (event) => {
       each.checked = box.checked;
     }
   }
-  if (box.matches("[data-submits]")) box.form?.requestSubmit();
+  // A choice that has more to be said to it waits for that.
+  if (box.matches("[data-submits]") && box.value !== box.dataset.waits) box.form?.requestSubmit();
   countChosen();
 });
 function countChosen() {
@@ -134,6 +144,9 @@ function letScroll() {
 letScroll();
 addEventListener("resize", letScroll);
 document.addEventListener("htmx:after:swap", letScroll);
+
+// Of tabs that do not fit, the one that is open is seen.
+document.querySelector(".tabs a[aria-current]")?.scrollIntoView({ inline: "nearest", block: "nearest", behavior: "instant" });
 
 const isTyping = (target) => target.closest("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
 let leader = -Infinity;
