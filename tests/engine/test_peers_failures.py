@@ -41,7 +41,6 @@ async def gate(mirror: Mirror) -> AsyncGenerator[Gate]:
 
 
 @pytest.mark.first
-@pytest.mark.nightly  # its small form, at the connector, is in test_hubspot_simulated
 async def test_airbyte_43317_more_than_10000_records_with_one_modified_time(
     db: Database, settings: Settings, tenant_id: UUID
 ):
