@@ -3,6 +3,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
+# Each of the many processes that tests start would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The first Python of 3.11 or newer; `make PYTHON=/path/to/python …` names another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
