@@ -115,7 +115,8 @@ def test_whatever_a_record_holds_it_is_text_on_the_page() -> None:
         "phones": [],
         "systems": {},
     }
-    page = page_of({"about": about, "known": {"crm.contacts": {"title": spoiled, "rows": rows}}})
+    known = {"title": spoiled, "rows": rows, "mentions": [{"id": None, "found": {spoiled: [spoiled]}}]}
+    page = page_of({"about": about, "known": {"crm.contacts": known}})
     tags = _Tags()
     tags.feed(page)
     assert tags.names <= {"html", "meta", "title", "style", "h1", "h2", "dl", "dt", "dd"}

@@ -14,6 +14,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from psycopg import sql
+from sources import tree_of
 
 import syncline.store
 from syncline.domain.filters import Filter, Place, Sort
@@ -159,8 +160,10 @@ def _of_persons() -> Iterator[tuple[str, sql.Composable]]:
         if place.searched:
             yield f"sweeping.mentions_counted[{place.name}]", sweeping.mentions_counted(place)
             yield f"sweeping.texts_redacted[{place.name}]", sweeping.texts_redacted(place)
-        for searched in {False, bool(place.searched)}:
-            yield f"sweeping.rows_listed[{place.name}]", sweeping.rows_listed(place, searched=searched)
+            changed = sweeping.texts_redacted(place, only_changed=True)
+            yield f"sweeping.texts_redacted[{place.name}, changed]", changed
+            yield f"sweeping.mentions_listed[{place.name}]", sweeping.mentions_listed(place)
+        yield f"sweeping.whole_listed[{place.name}]", sweeping.whole_listed(place)
     for aging in [each for agings in retention.AGING.values() for each in agings]:
         yield f"retention.old_counted[{aging.table[1]}]", retention.old_counted(aging)
         yield f"retention.old_deleted[{aging.table[1]}]", retention.old_deleted(aging)
@@ -250,10 +253,10 @@ def _text(constant: str | sql.SQL) -> str:
 def test_no_statement_is_built_from_a_formatted_string() -> None:
     found: list[str] = []
     for path in STORE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if not isinstance(node, ast.JoinedStr):
                 continue
-            text = "".join(part.value for part in node.values if isinstance(part, ast.Constant))  # type: ignore[misc]
+            text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
             if re.match(
                 r"\s*(select|insert into|update \w+ set|delete from|with \w+ as)\b", text, re.IGNORECASE
             ):

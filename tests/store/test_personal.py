@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import psycopg
 import pytest
 
-from syncline.store.personal import HOLDING_NONE, PLACES, raw_place
+from syncline.store.personal import COPIES, HOLDING_NONE, PLACES, SOURCES, raw_place
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -71,3 +71,24 @@ async def test_rows_go_before_the_records_they_refer_to(database_urls: DatabaseU
         referring = {str(row[0]) for row in await cursor.fetchall()}
     assert referring
     assert all(order.index(name) < order.index("crm.contacts") for name in referring)
+
+
+#: What is written down from what other places hold → those.
+MADE_FROM = {
+    "crm.change_log": {"crm.contacts", "crm.activities", "crm.tasks", "crm.deals", "crm.companies"},
+    "crm.field_history": {"crm.change_log"},
+    "crm.notifications": {"sync.runs", "sync.conflicts"},
+    "sync.deliveries": {"sync.runs", "sync.conflicts", "crm.change_log"},
+    "sync.drift": {"sync.links", "crm.contacts", "crm.deals", "crm.companies"},
+    "sync.runs": {"sync.parked"},
+    "app.batch_rows": {"crm.contacts", "app.batches"},
+    "app.idempotency": {"crm.contacts", "crm.activities", "crm.tasks", "crm.deals", "crm.companies"},
+}
+
+
+def test_a_place_is_cleared_after_those_that_it_is_written_from() -> None:
+    order = [each.name for each in PLACES]
+    for name, sources in MADE_FROM.items():
+        for each in sources:
+            assert order.index(each) < order.index(name), (each, name)
+    assert list(PLACES) == [*SOURCES, *COPIES]

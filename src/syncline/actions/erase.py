@@ -30,6 +30,10 @@ from syncline.store.remote_erasures import RemoteState
 _LOOK_SECONDS = 8.0
 #: What happens before somebody knows better.
 _BACKUPS = "Backups made before keep the person until they are thrown away: docs/erasure.md says what to do."
+_LEFT_OUT = "Whoever asked for it left this CRM out."
+_NOT_SHOWN = (
+    "It has them only since the choice was shown; a person has to say whether it is erased here, too."
+)
 _BY_NAME = "Texts that name the person without an address or a number are not recognised."
 
 
@@ -83,6 +87,9 @@ class Wanted:
     #: Leaves the CRMs alone; else those named in `connections`, or all that have the person.
     only_here: bool = False
     connections: Sequence[str] | None = None
+    #: Those whose person was shown when it was chosen; of one that has them only since, somebody has to say.
+    #: None where nothing was shown: then whoever asks has spoken of all.
+    offered: Sequence[str] | None = None
 
 
 async def preview_erasure(hub: Hub, who: str) -> Preview:
@@ -186,8 +193,10 @@ def _choose(known: Sequence[Connection], wanted: Wanted) -> tuple[dict[UUID, Rem
     for each in known:
         is_meant = wanted.connections is None or each.name in wanted.connections
         there[each.id] = "wanted" if is_meant and not wanted.only_here else "kept"
-        if there[each.id] == "kept":
-            reasons[each.id] = "Whoever asked for it left this CRM out."
+        if there[each.id] == "kept" and wanted.offered is not None and each.name not in wanted.offered:
+            there[each.id] = "review"
+        if there[each.id] != "wanted":
+            reasons[each.id] = _LEFT_OUT if there[each.id] == "kept" else _NOT_SHOWN
     return there, reasons
 
 

@@ -1,6 +1,7 @@
 """Everything that is known of a person, for the person: as one JSON document, as a page, or both in a ZIP.
 
-Reads what erasing would remove, and everything that mentions an address or a number of theirs.
+What is about them is given whole. Of what is somebody else's and mentions an address or a number of theirs,
+only the lines that do.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -19,10 +21,12 @@ from syncline.actions.erase import find_sought
 from syncline.actions.hub import Hub
 from syncline.clock import now
 from syncline.domain.callers import Caller
+from syncline.domain.excerpts import Excerpts
 from syncline.domain.person_page import page_of
 from syncline.engine.persons import Person, find_person, find_unlinked
 from syncline.errors import NotFound
 from syncline.store import connections, sweeping
+from syncline.store.db import Conn
 from syncline.store.personal import PLACES, Place, raw_place, values_of
 
 Format = Literal["json", "html", "zip"]
@@ -69,7 +73,7 @@ class Section:
     title: str
     place: Place
     values: Mapping[str, Any]
-    #: Rows that are not this person's are somebody else's, whatever they mention.
+    #: Rows that are not this person's are another person, whatever they mention.
     is_of_others: bool = False
 
 
@@ -100,8 +104,9 @@ async def export_person(
 
 
 async def _stream_json(hub: Hub, person: Person, at: datetime) -> AsyncGenerator[bytes]:
-    """Yield `{"about": …, "known": {table: {"title": …, "rows": […]}}}`, a row at a time."""
+    """Yield `{"about": …, "known": {table: {"title", "rows": […], "mentions": […]}}}`, a row at a time."""
     subject = person.subject
+    excerpts = Excerpts(subject.needles())
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         known = await connections.list_all(conn, tenant_id=hub.tenant_id)
         sections = await _list_sections(hub, person)
@@ -114,26 +119,33 @@ async def _stream_json(hub: Hub, person: Person, at: datetime) -> AsyncGenerator
             "systems": {str(each.id): f"{each.name} ({each.platform})" for each in known},
         }
         yield b'{"about":' + _encode(about) + b',"known":{'
-        is_first = True
+        behind = b""
         for section in sections:
-            count = 0
-            async for row in sweeping.stream_rows(
-                conn,
-                section.place,
-                section.values,
-                tenant_id=hub.tenant_id,
-                own_only=section.is_of_others,
-            ):
-                if not count:
-                    head = b"" if is_first else b","
-                    head += _encode(section.name) + b':{"title":' + _encode(section.title)
-                    yield head + b',"rows":['
-                yield (b"," if count else b"") + _encode(row)
-                count += 1
-                is_first = False
-            if count:
-                yield b"]}"
+            is_empty = True
+            async for part in _stream_section(conn, section, excerpts, hub.tenant_id):
+                yield behind + part if is_empty else part
+                is_empty, behind = False, b","
         yield b"}}\n"
+
+
+async def _stream_section(
+    conn: Conn, section: Section, excerpts: Excerpts, tenant_id: UUID
+) -> AsyncGenerator[bytes]:
+    """Yield what one table knows; nothing where that is nothing."""
+    head = _encode(section.name) + b':{"title":' + _encode(section.title) + b',"rows":['
+    is_open = False
+    async for row in sweeping.stream_whole(conn, section.place, section.values, tenant_id=tenant_id):
+        yield (b"," if is_open else head) + _encode(row)
+        is_open = True
+    behind = b'],"mentions":['
+    if not section.is_of_others:
+        async for row in sweeping.stream_mentions(conn, section.place, section.values, tenant_id=tenant_id):
+            found = excerpts.of_row(row["told"])
+            if found:
+                yield (b"" if is_open else head) + behind + _encode({"id": row["id"], "found": found})
+                is_open, behind = True, b","
+    if is_open:
+        yield b"]}" if behind == b"," else behind + b"]}"
 
 
 async def _list_sections(hub: Hub, person: Person) -> list[Section]:

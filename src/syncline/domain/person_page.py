@@ -18,7 +18,7 @@ _STYLE = (
 
 
 def page_of(document: Mapping[str, Any]) -> str:
-    """Return an export, as `{"about": …, "known": {table: {"title", "rows"}}}`, as an HTML page."""
+    """Return an export, `{"about": …, "known": {table: {"title", "rows", "mentions"}}}`, as an HTML page."""
     about = document["about"]
     parts = [
         '<!doctype html><html lang="en"><meta charset="utf-8">',
@@ -28,9 +28,17 @@ def page_of(document: Mapping[str, Any]) -> str:
         _mapping({key: about[key] for key in ("exported_at", "emails", "phones", "systems")}),
     ]
     for name, section in document["known"].items():
-        rows = section["rows"]
-        parts.append(f'<h2 id="{_text(name)}">{_text(section["title"])} ({len(rows):,})</h2>')
-        parts += [_mapping(row) for row in rows]
+        rows, mentions = section["rows"], section["mentions"]
+        title = _text(section["title"])
+        if rows:
+            parts.append(f'<h2 id="{_text(name)}">{title} ({len(rows):,})</h2>')
+            parts += [_mapping(row) for row in rows]
+        if mentions:
+            parts.append(
+                f'<h2 id="{_text(name)}-mentions">{title}: what is about others and mentions you'
+                f" ({len(mentions):,})</h2>"
+            )
+            parts += [_mapping(row) for row in mentions]
     return "\n".join(parts) + "\n</html>\n"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from uuid import UUID
 
 import msgspec
@@ -18,10 +19,20 @@ from syncline.domain.subject import Ref, Subject
 from syncline.engine.persons import Sought, find_person, persons_of
 from syncline.engine.remotes import Remote
 from syncline.errors import NotFound
-from syncline.store import barred, connections, erasing, erasures, payloads, persons, remote_erasures
+from syncline.store import (
+    barred,
+    connections,
+    erasing,
+    erasures,
+    merging,
+    payloads,
+    persons,
+    remote_erasures,
+)
 from syncline.store.barred import Hashed
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
+from syncline.store.keys import ConnectionKeys
 from syncline.store.remote_erasures import NewRemote, RemoteState
 from syncline.store.under_way import Making
 
@@ -30,6 +41,9 @@ FOLLOWING = "erasures"
 _NO_ERASURE = "This kind of CRM offers no way to erase."
 _GONE = "It was erased there."
 _FOUND_LATER = "It was found only when it was looked for everywhere, and this CRM was left out."
+_CONNECTED_SINCE = (
+    "It was connected after the erasure was ordered; a person has to say whether it is erased here, too."
+)
 _STATES: Mapping[str, RemoteState] = {"wanted": "wanted", "review": "review"}
 
 
@@ -177,6 +191,37 @@ async def add_made(
                 await erasing.reopen(conn, erasure_id, tenant_id=tenant_id, now=at)
 
 
+async def ask_since(
+    conn: Conn,
+    key: bytes,
+    kept_out: Mapping[Ref, Sequence[Hashed]],
+    *,
+    tenant_id: UUID,
+    connection_id: UUID,
+) -> None:
+    """Ask a CRM that was connected after an erasure was ordered, and has the person; or have somebody say so.
+
+    `kept_out`: what it was just about to bring of them, and by what that was known. Once for each record,
+    also where the erasure was done with long ago.
+    """
+    at = clock.now()
+    ids = await barred.list_erasures(conn, sorted({*chain(*kept_out.values())}), tenant_id=tenant_id)
+    ordered = await erasing.list_ordered_before(conn, ids, connection_id, tenant_id=tenant_id)
+    if not ordered:
+        return
+    keys: ConnectionKeys = {"tenant_id": tenant_id, "connection_id": connection_id}
+    for object_name in {each.object for each in kept_out}:
+        refs = {each.remote_id: each for each in kept_out if each.object == object_name}
+        asked = await merging.find_tombstones(conn, **keys, object_name=object_name, remote_ids=list(refs))
+        for remote_id in sorted(refs.keys() - asked.keys()):
+            ref = refs[remote_id]
+            for erasure_id in await barred.list_erasures(conn, kept_out[ref], tenant_id=tenant_id):
+                if erasure_id in ordered:
+                    await _ask_too(conn, key, [ref], {}, tenant_id=tenant_id, erasure_id=erasure_id, now=at)
+                    await erasing.reopen(conn, erasure_id, tenant_id=tenant_id, now=at)
+        await erasures.bury(conn, list(refs), **keys, object_name=object_name, record_type="contact", now=at)
+
+
 async def _ask_too(
     conn: Conn,
     key: bytes,
@@ -201,10 +246,21 @@ async def _ask_too(
 async def _recall_order(
     conn: Conn, known: Sequence[Connection], *, tenant_id: UUID, erasure_id: UUID
 ) -> Order:
-    """Return what CRMs were to be asked; one that was connected since is left alone."""
+    """Return what CRMs were to be asked; of one that was connected since a person has to say so."""
     wanted = await erasing.find_wanted(conn, erasure_id, tenant_id=tenant_id)
-    there: dict[UUID, RemoteState] = {each.id: _STATES.get(wanted.get(each.id, ""), "kept") for each in known}
-    return Order("", "", there, {id_: _FOUND_LATER for id_, state in there.items() if state == "kept"})
+    there: dict[UUID, RemoteState] = {}
+    reasons: dict[UUID, str] = {}
+    for each in known:
+        there[each.id] = _STATES.get(wanted.get(each.id, ""), "kept")
+        if each.id not in wanted and await erasing.list_ordered_before(
+            conn, [erasure_id], each.id, tenant_id=tenant_id
+        ):
+            there[each.id] = "wanted" if following_of(each) == "wanted" else "review"
+            if there[each.id] == "review":
+                reasons[each.id] = _CONNECTED_SINCE
+        elif there[each.id] == "kept":
+            reasons[each.id] = _FOUND_LATER
+    return Order("", "", there, reasons)
 
 
 async def _open_key(conn: Conn, vault: Vault, *, tenant_id: UUID) -> bytes:

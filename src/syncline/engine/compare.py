@@ -13,6 +13,7 @@ from syncline.domain.mapping import MappedRecord
 from syncline.domain.merge import Merged, merge
 from syncline.domain.records import RecordType
 from syncline.domain.verdicts import is_blank
+from syncline.engine.gate import list_kept_out
 from syncline.engine.prepare import Prepared, is_outdated, latest_of
 from syncline.engine.write import Target
 from syncline.store import standing
@@ -28,9 +29,12 @@ _LONGEST_SHOWN = 2_000
 async def compare(conn: Conn, target: Target, records: Sequence[Prepared]) -> list[Finding]:
     """Return what differs between records as read and as they stand here, with the reason.
 
-    What was read before something newer was stored is passed over: it says nothing any more.
+    What was read before something newer was stored is passed over: it says nothing any more. So is whoever is
+    erased: what differs would be written down with their values.
     """
     latest = latest_of(records)
+    for each in await list_kept_out(target, conn, latest):
+        del latest[each]
     known = await standing.list_known(conn, target.table, list(latest), keys=target.keys)
     current = {
         remote_id: record

@@ -16,6 +16,8 @@ from syncline.domain import identifiers
 from syncline.domain.identifiers import Identifier, Needle
 from syncline.domain.mapping import MappedRecord
 from syncline.domain.sealing import Vault
+from syncline.domain.subject import Ref
+from syncline.engine import barring
 from syncline.engine.prepare import Prepared
 from syncline.store import barred
 from syncline.store.barred import Hashed
@@ -92,6 +94,23 @@ async def list_erased(target: Target, conn: Conn, record_ids: Iterable[UUID]) ->
     return {hashes[each] for each in found}
 
 
+async def list_kept_out(target: Target, conn: Conn, remote_ids: Iterable[str]) -> set[str]:
+    """Pass the gate, and return those of the CRM's records of which nothing may be stored any more.
+
+    To be asked before anything is read that is written down elsewhere: that may have been cleared already.
+    """
+    key = await pass_gate(target, conn)
+    if key is None or target.gate is None:
+        return set()
+    hashes = {
+        Hashed(each.kind, identifiers.hash_identifier(key, each)): remote_id
+        for remote_id in remote_ids
+        for each in [identifiers.remote(target.gate.account, target.object_name, remote_id)]
+    }
+    found = await barred.list_barred(conn, list(hashes), tenant_id=target.tenant_id)
+    return {hashes[each] for each in found}
+
+
 async def admit(
     target: Target,
     conn: Conn,
@@ -124,7 +143,39 @@ async def admit(
             shut_out.add(person.record.remote_id)
         else:
             _take_out(person, erased)
+    if shut_out:
+        kept_out = [each for each in people if each.record.remote_id in shut_out]
+        await _tell_of(target, conn, key, kept_out, found)
+        await _ask_for_made(target, conn, kept_out, erased)
     return {each: record for each, record in records.items() if each not in shut_out}, shut_out
+
+
+async def _tell_of(
+    target: Target, conn: Conn, key: bytes, people: Iterable[_Known], found: Container[Hashed]
+) -> None:
+    """Have it said of a CRM that was connected since the order that it has persons who were erased."""
+    kept_out = {
+        Ref(target.connection_id, target.object_name, each.record.remote_id): [
+            hashed
+            for identifier in each.identifiers()
+            if (hashed := Hashed(identifier.kind, identifiers.hash_identifier(key, identifier))) in found
+        ]
+        for each in people
+    }
+    await barring.ask_since(conn, key, kept_out, **target.keys)
+
+
+async def _ask_for_made(
+    target: Target, conn: Conn, people: Iterable[_Known], erased: Container[Identifier]
+) -> None:
+    """Have erased there whom the CRM made for us all the same, by a call whose answer never came."""
+    made = {
+        UUID(each.own.value): Ref(target.connection_id, target.object_name, each.record.remote_id)
+        for each in people
+        if each.own is not None and each.own in erased and each.remote not in erased
+    }
+    if made and target.gate is not None:
+        await barring.add_made(conn, target.gate.vault, made, tenant_id=target.tenant_id)
 
 
 def _know(target: Target, record: Prepared) -> _Known:

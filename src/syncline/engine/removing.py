@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,16 +26,21 @@ from syncline.engine.slots import PATIENCE_SECONDS
 from syncline.store import barred, erasing, erasures, receipts, sweeping, under_way
 from syncline.store.administration import Administrator
 from syncline.store.db import Conn, Database
-from syncline.store.personal import PLACES, Place, raw_place, values_of
+from syncline.store.personal import COPIES, SOURCES, Place, raw_place, values_of
 
 #: Tables that the application may add to and read, and nothing else.
 APPEND_ONLY = frozenset({"crm.change_log", "app.audit_log"})
 #: How long whoever goes on with an erasure is left alone; then another may. Kept up table by table.
 CLAIM = timedelta(minutes=5)
+#: What is committed later than this bears an earlier time than the look at it.
+_LONGEST_TRANSACTION = timedelta(minutes=10)
 #: After this nobody waits any more for the answer to a call, nor for what a CRM makes of it: one that waits
 #: for its quota, does not get through until it is given up, and is then sent and answered as late as can be.
 _ANSWERED_SECONDS = 2 * (PATIENCE_SECONDS + ATTEMPT_SECONDS) + GIVE_UP_AFTER_SECONDS + 60.0
-BEING_WRITTEN = "Something of the person is just being written to a CRM, or its answer was lost a moment ago."
+BEING_WRITTEN = (
+    "Something of the person is just being written to a CRM, or its answer was lost a moment ago. The worker "
+    "goes on by itself when it is answered, and twelve minutes after it was sent at the latest."
+)
 NO_ADMINISTRATOR = (
     "The change log can be cleared by the administrative role only: set SYNCLINE_ADMIN_DATABASE_URL for the "
     "worker, or run the command where it is set."
@@ -67,9 +72,17 @@ class Removal:
         if not await self._look_at_makings(subject):
             return BEING_WRITTEN
         await self._bury(subject)
-        values = values_of(subject)
-        for place, object_name in await self._list_places():
+        values, began_at = values_of(subject), now()
+        for place, object_name in await self._list_sources():
             await self._clear(place, {**values, "object": object_name})
+        # Whoever still read what was there has written it down by then.
+        await self._close_gate()
+        for place in COPIES:
+            await self._clear(place, values)
+        # A record may have been put back from its log, and written to its log, in between.
+        for place in SOURCES:
+            if place.changed is not None:
+                await self._clear(place, values, since=began_at - _LONGEST_TRANSACTION)
         await self._write_down(subject)
         if self._admin is None:
             return NO_ADMINISTRATOR
@@ -89,13 +102,16 @@ class Removal:
             await sweeping.limit_time(conn, 0)
             yield conn
 
+    async def _close_gate(self) -> None:
+        """Wait until nobody is under way any more who has not seen what is kept out by now."""
+        async with self._begin() as conn:
+            await barred.close_gate(conn, tenant_id=self._tenant_id)
+
     async def _gather(self, subject: Subject) -> None:
         """Find what became the person's since, until nobody is left who could add to it; keep that too."""
         searched_by: list[Needle] | None = None
         while True:
-            async with self._begin() as conn:
-                # From here on nobody is under way who has not seen what is kept out by now.
-                await barred.close_gate(conn, tenant_id=self._tenant_id)
+            await self._close_gate()
             before, known = msgspec.json.encode(subject), set(subject.refs)
             async with self._begin() as conn:
                 await widen(conn, subject, tenant_id=self._tenant_id)
@@ -137,21 +153,25 @@ class Removal:
                     now=now(),
                 )
 
-    async def _list_places(self) -> list[tuple[Place, str]]:
+    async def _list_sources(self) -> list[tuple[Place, str]]:
         async with self._begin() as conn:
             raws = await sweeping.list_raw_tables(conn, tenant_id=self._tenant_id)
         mirrors = [(raw_place(each.table), each.object) for each in raws]
-        return [*mirrors, *((each, "") for each in PLACES)]
+        return [*mirrors, *((each, "") for each in SOURCES)]
 
-    async def _clear(self, place: Place, values: Mapping[str, Any]) -> None:
+    async def _clear(self, place: Place, values: Mapping[str, Any], *, since: datetime | None = None) -> None:
+        """Clear a place; with `since`, take out of its texts what was written there again since then."""
         if self._admin is None and place.name in APPEND_ONLY:
             return
         async with self._begin() as conn:
-            at = now()
-            keys = {"tenant_id": self._tenant_id}
-            rows = await sweeping.remove_own(conn, place, values, **keys, now=at)
-            rows += await sweeping.redact(conn, place, values, **keys, now=at)
-            await erasing.note_removed(conn, self._erasure_id, place.name, rows, **keys, until=now() + CLAIM)
+            at, tenant_id = now(), self._tenant_id
+            rows = 0
+            if since is None:
+                rows += await sweeping.remove_own(conn, place, values, tenant_id=tenant_id, now=at)
+            rows += await sweeping.redact(conn, place, values, tenant_id=tenant_id, now=at, since=since)
+            await erasing.note_removed(
+                conn, self._erasure_id, place.name, rows, tenant_id=tenant_id, until=now() + CLAIM
+            )
 
     async def _write_down(self, subject: Subject) -> None:
         async with self._db.transaction(tenant_id=self._tenant_id) as conn:

@@ -110,6 +110,24 @@ async def find_wanted(conn: Conn, erasure_id: UUID, *, tenant_id: UUID) -> dict[
     return {UUID(connection_id): state for connection_id, state in found.items()}
 
 
+LIST_ORDERED_BEFORE = """
+select e.id from sync.erasures e
+join sync.connections c on c.tenant_id = %(tenant_id)s and c.id = %(connection_id)s
+where e.tenant_id = %(tenant_id)s and e.id = any(%(ids)s::uuid[]) and e.requested_at < c.created_at
+  and not e.wanted ? c.id::text
+"""
+
+
+async def list_ordered_before(
+    conn: Conn, ids: Sequence[UUID], connection_id: UUID, *, tenant_id: UUID
+) -> set[UUID]:
+    """Return those erasures that were ordered before a connection was made: they say nothing of it."""
+    values = {"tenant_id": tenant_id, "ids": list(ids), "connection_id": connection_id}
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(LIST_ORDERED_BEFORE, values)
+        return set(await cursor.fetchall())
+
+
 # What is not removed here yet is asked of CRMs afterwards.
 REOPEN = """
 update sync.erasures e set state = 'sending', completed_at = null, not_before = %(now)s, attempts = 0

@@ -33,8 +33,14 @@ class Place:
     plain: tuple[LiteralString, ...] = ()
     #: A record: its version moves with each change.
     is_record: bool = False
-    #: Columns that nobody wants to see in an export.
+    #: Which of the rows in `own` are about nobody else, where that are not all: an export gives those whole,
+    #: of every other row only the lines that speak of the person.
+    whole: LiteralString | None = None
+    #: Columns that no export shows: colleagues, keys of programs, hashes.
     hidden: tuple[LiteralString, ...] = ()
+
+    #: The column that says when a row was changed last, where there is one.
+    changed: LiteralString | None = None
 
     @property
     def name(self) -> str:
@@ -56,8 +62,8 @@ _REFS: LiteralString = """(select r.connection_id, r.object, r.remote_id
 _BY_REF: LiteralString = "(t.connection_id, t.object, t.remote_id) in " + _REFS
 _BY_RECORD: LiteralString = "t.record_id = any(%(record_ids)s::uuid[])"
 
-#: In the order in which rows go: what refers to a record before the record.
-PLACES: tuple[Place, ...] = (
+#: In the order in which rows go: what refers to a record before the record, and the record before its log.
+SOURCES: tuple[Place, ...] = (
     Place(
         ("crm", "deals"),
         own="t.contact_id = any(%(contact_ids)s::uuid[])",
@@ -70,6 +76,7 @@ PLACES: tuple[Place, ...] = (
             "trial_status", "payment_status", "field_times",
         ),
         is_record=True,
+        changed="updated_at",
     ),
     Place(("crm", "deal_contacts"), own="t.contact_id = any(%(contact_ids)s::uuid[])"),
     Place(
@@ -92,6 +99,7 @@ PLACES: tuple[Place, ...] = (
         emptied=("from_number", "to_number", "phone_e164"),
         plain=("type", "direction", "status", "outcome", "contact_link", "field_times"),
         is_record=True,
+        changed="updated_at",
     ),
     Place(
         ("crm", "tasks"),
@@ -106,6 +114,7 @@ PLACES: tuple[Place, ...] = (
         documents=("custom_fields",),
         plain=("status", "priority", "type", "field_times"),
         is_record=True,
+        changed="updated_at",
     ),
     Place(
         ("crm", "companies"),
@@ -117,18 +126,7 @@ PLACES: tuple[Place, ...] = (
             "field_times",
         ),
         is_record=True,
-    ),
-    Place(
-        ("crm", "field_history"),
-        own=_BY_RECORD,
-        texts=("value",),
-        plain=("record_type", "field", "source"),
-    ),
-    Place(
-        ("crm", "notifications"),
-        own=_BY_RECORD,
-        texts=("recipient", "subject", "body", "error_message"),
-        plain=("notification_type", "template_name", "record_type", "status", "dedupe_key", "mention"),
+        changed="updated_at",
     ),
     Place(
         ("sync", "queue"),
@@ -147,7 +145,8 @@ PLACES: tuple[Place, ...] = (
         ("sync", "conflicts"),
         own=_BY_RECORD + " or " + _BY_REF,
         documents=("base", "ours", "theirs", "read", "seen", "our_record", "their_record", "value"),
-        plain=("object", "remote_id", "record_type", "field", "status", "resolution", "resolved_by"),
+        plain=("object", "remote_id", "record_type", "field", "status", "resolution"),
+        hidden=("resolved_by",),
     ),
     Place(
         ("sync", "decisions"),
@@ -155,12 +154,6 @@ PLACES: tuple[Place, ...] = (
         texts=("reason",),
         documents=("value", "losing", "ours", "theirs", "read"),
         plain=("record_type", "field", "rule", "winner"),
-    ),
-    Place(
-        ("sync", "drift"),
-        own=_BY_RECORD + " or " + _BY_REF,
-        documents=("ours", "theirs", "base"),
-        plain=("object", "remote_id", "field", "record_type", "state", "cause"),
     ),
     Place(
         ("sync", "remote_changes"),
@@ -180,12 +173,14 @@ PLACES: tuple[Place, ...] = (
         ("sync", "merges"),
         own="t.record_id = any(%(contact_ids)s::uuid[]) or t.merged_record = any(%(contact_ids)s::uuid[])",
         texts=("reason",),
-        plain=("object", "record_type", "survivor_id", "merged_id", "state", "wanted_by"),
+        plain=("object", "record_type", "survivor_id", "merged_id", "state"),
+        hidden=("wanted_by",),
     ),
     Place(
         ("sync", "not_duplicates"),
         own="t.first_id = any(%(contact_ids)s::uuid[]) or t.second_id = any(%(contact_ids)s::uuid[])",
-        plain=("record_type", "said_by"),
+        plain=("record_type",),
+        hidden=("said_by",),
     ),
     Place(
         ("sync", "links"),
@@ -201,24 +196,66 @@ PLACES: tuple[Place, ...] = (
     ),
     Place(("sync", "inbox"), texts=("body", "last_error"), plain=("state",)),
     Place(
+        ("crm", "contacts"),
+        own="t.id = any(%(contact_ids)s::uuid[])",
+        texts=("first_name", "last_name", "job_title"),
+        documents=("custom_fields",),
+        emptied=("phone", "phone_e164", "email"),
+        plain=("lifecycle_stage", "status", "lead_source", "sales_script_version", "field_times"),
+        is_record=True,
+        changed="updated_at",
+    ),
+    Place(
+        ("crm", "change_log"),
+        own=_BY_RECORD,
+        blank={"changes": "app.blank_changes(t.changes)"},
+        changed="changed_at",
+        documents=("changes",),
+        plain=("record_type", "action", "source"),
+        hidden=("actor",),
+    ),
+)  # fmt: skip
+
+#: Written from what other places hold, and cleared after these: else a comparison, a run's end or an answer
+#: that is just being written down would carry out of a place what is cleared there a moment later.
+COPIES: tuple[Place, ...] = (
+    Place(
+        ("sync", "drift"),
+        own=_BY_RECORD + " or " + _BY_REF,
+        documents=("ours", "theirs", "base"),
+        plain=("object", "remote_id", "field", "record_type", "state", "cause"),
+    ),
+    Place(
+        ("crm", "field_history"),
+        own=_BY_RECORD,
+        texts=("value",),
+        plain=("record_type", "field", "source"),
+    ),
+    Place(
         ("sync", "runs"),
         documents=("error_details",),
         plain=("object", "mode", "status", "requested_by", "cancel_requested_by"),
     ),
     Place(
-        ("app", "audit_log"),
-        texts=("subject",),
-        documents=("details",),
-        plain=("actor", "source", "address", "action"),
+        ("crm", "notifications"),
+        own=_BY_RECORD,
+        texts=("recipient", "subject", "body", "error_message"),
+        plain=("notification_type", "template_name", "record_type", "status"),
+        hidden=("recipient", "dedupe_key", "mention"),
     ),
-    # An answer that is kept for a request that may come twice goes whole.
     Place(
-        ("app", "idempotency"),
-        own="app.mentions(encode(t.body, 'escape'), %(needles)s::text[], %(patterns)s::text[])"
-        " or exists (select from unnest(%(contact_ids)s::uuid[]) as c (id)"
-        " where strpos(encode(t.body, 'escape'), c.id::text) > 0)",
-        plain=("caller", "key", "state", "content_type", "location"),
-        hidden=("request_hash", "body"),
+        ("sync", "deliveries"),
+        texts=("reason",),
+        documents=("body", "tries"),
+        plain=("event", "record_type", "state"),
+    ),
+    Place(
+        ("app", "batches"),
+        own="t.state = 'planned' and app.mentions(t.terms::text, %(needles)s::text[], %(patterns)s::text[])",
+        whole="false",
+        blank={"state": "'cancelled'", "ended_at": "%(now)s::timestamptz"},
+        documents=("terms",),
+        plain=("kind", "record_type", "state", "source", "planned_by"),
     ),
     # What is planned with values of the person is not done any more, whosever record it would be.
     Place(
@@ -232,40 +269,29 @@ PLACES: tuple[Place, ...] = (
             " then jsonb_build_object('', 'It held somebody who was erased.') end",
             "action": "case when t.state = 'waiting' then 'invalid' else t.action end",
         },
+        whole=_BY_RECORD + " or lower(btrim(t.\"values\" #>> '{given,email}')) = any(%(emails)s::text[])",
         documents=("values", "reasons"),
         plain=("state", "action"),
     ),
+    # An answer that is kept for a request that may come twice goes whole.
     Place(
-        ("app", "batches"),
-        own="t.state = 'planned' and app.mentions(t.terms::text, %(needles)s::text[], %(patterns)s::text[])",
-        blank={"state": "'cancelled'", "ended_at": "%(now)s::timestamptz"},
-        documents=("terms",),
-        plain=("kind", "record_type", "state", "source", "planned_by"),
+        ("app", "idempotency"),
+        own="app.mentions(encode(t.body, 'escape'), %(needles)s::text[], %(patterns)s::text[])"
+        " or exists (select from unnest(%(contact_ids)s::uuid[]) as c (id)"
+        " where strpos(encode(t.body, 'escape'), c.id::text) > 0)",
+        plain=("state", "content_type"),
+        hidden=("caller", "key", "location", "request_hash", "body"),
+    ),
+    Place(
+        ("app", "audit_log"),
+        texts=("subject",),
+        documents=("details",),
+        plain=("actor", "source", "address", "action"),
     ),
     Place(("app", "saved_views"), texts=("name",), documents=("query",), plain=("page", "created_by")),
-    Place(
-        ("sync", "deliveries"),
-        texts=("reason",),
-        documents=("body", "tries"),
-        plain=("event", "record_type", "state"),
-    ),
-    Place(
-        ("crm", "contacts"),
-        own="t.id = any(%(contact_ids)s::uuid[])",
-        texts=("first_name", "last_name", "job_title"),
-        documents=("custom_fields",),
-        emptied=("phone", "phone_e164", "email"),
-        plain=("lifecycle_stage", "status", "lead_source", "sales_script_version", "field_times"),
-        is_record=True,
-    ),
-    Place(
-        ("crm", "change_log"),
-        own=_BY_RECORD,
-        blank={"changes": "app.blank_changes(t.changes)"},
-        documents=("changes",),
-        plain=("record_type", "action", "source", "actor"),
-    ),
 )  # fmt: skip
+
+PLACES: tuple[Place, ...] = (*SOURCES, *COPIES)
 
 #: Tables that hold nothing of a person, and why.
 HOLDING_NONE: Mapping[str, str] = {
@@ -344,6 +370,7 @@ def values_of(subject: Subject) -> dict[str, Any]:
         "activity_ids": subject.activity_ids,
         "task_ids": subject.task_ids,
         "record_ids": subject.record_ids,
+        "emails": subject.emails,
         "ref_connections": [each.connection_id for each in subject.refs],
         "ref_objects": [each.object for each in subject.refs],
         "ref_ids": [each.remote_id for each in subject.refs],

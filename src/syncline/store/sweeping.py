@@ -58,30 +58,57 @@ async def count_within(
         return None
 
 
-def rows_listed(place: Place, *, searched: bool) -> sql.Composed:
+def whole_listed(place: Place) -> sql.Composed:
     return sql.SQL("""
 select to_jsonb(t) - %(hidden)s::text[] - 'tenant_id' from {table} t
-where t.tenant_id = %(tenant_id)s and (({own}) or {mentioned})
+where t.tenant_id = %(tenant_id)s and ({whole})
+""").format(table=place.identifier, whole=_whole(place))
+
+
+async def stream_whole(
+    conn: Conn, place: Place, values: Mapping[str, Any], *, tenant_id: UUID
+) -> AsyncGenerator[dict[str, Any]]:
+    """Yield every row that is about the person and nobody else. Needs a transaction."""
+    if place.own is None:
+        return
+    parameters = {**values, "tenant_id": tenant_id, "hidden": list(place.hidden)}
+    async for row in _stream(conn, whole_listed(place), parameters):
+        yield row
+
+
+def mentions_listed(place: Place) -> sql.Composed:
+    columns = [sql.SQL("{}, t.{}").format(sql.Literal(each), sql.Identifier(each)) for each in place.searched]
+    return sql.SQL("""
+select jsonb_build_object('id', to_jsonb(t) -> 'id', 'told', jsonb_build_object({columns})) from {table} t
+where t.tenant_id = %(tenant_id)s and {mentioned} and not coalesce(({whole}), false)
 """).format(
+        columns=sql.SQL(", ").join(columns),
         table=place.identifier,
-        own=_own(place),
-        mentioned=_mentioned(place) if searched else sql.SQL("false"),
+        mentioned=_mentioned(place),
+        whole=_whole(place),
     )
 
 
-async def stream_rows(
-    conn: Conn, place: Place, values: Mapping[str, Any], *, tenant_id: UUID, own_only: bool = False
+async def stream_mentions(
+    conn: Conn, place: Place, values: Mapping[str, Any], *, tenant_id: UUID
 ) -> AsyncGenerator[dict[str, Any]]:
-    """Yield every row that is the person's own, or speaks of them. Needs a transaction; reads the table."""
-    searched = bool(place.searched and values["needles"] and not own_only)
-    if place.own is None and not searched:
+    """Yield `{"id", "told": {column: what it holds}}` of every row of others that speaks of the person.
+
+    Only columns that may speak of them, and as they are: what is others' is in them. Needs a transaction;
+    reads the table.
+    """
+    if not place.searched or not values["needles"]:
         return
+    async for row in _stream(conn, mentions_listed(place), {**values, "tenant_id": tenant_id}):
+        yield row
+
+
+async def _stream(
+    conn: Conn, statement: sql.Composed, parameters: Mapping[str, Any]
+) -> AsyncGenerator[dict[str, Any]]:
     async with conn.cursor(name="person", row_factory=scalar_row) as cursor:
         cursor.itersize = _AT_ONCE
-        await cursor.execute(
-            rows_listed(place, searched=searched),
-            {**values, "tenant_id": tenant_id, "hidden": list(place.hidden)},
-        )
+        await cursor.execute(statement, parameters)
         async for row in cursor:
             yield row
 
@@ -128,7 +155,7 @@ _VALUE: LiteralString = (
 )
 
 
-def texts_redacted(place: Place) -> sql.Composed:
+def texts_redacted(place: Place, *, only_changed: bool = False) -> sql.Composed:
     """Take what is looked for out of texts and documents; a value that is nothing else goes."""
     assignments = [
         *(_assign(each, _TEXT) for each in place.texts),
@@ -136,24 +163,33 @@ def texts_redacted(place: Place) -> sql.Composed:
         *(_assign(each, _VALUE) for each in place.emptied),
     ]
     return sql.SQL("""
-update {table} t set {assignments} where t.tenant_id = %(tenant_id)s and {mentioned}
+update {table} t set {assignments} where t.tenant_id = %(tenant_id)s and {recent} and {mentioned}
 """).format(
         table=place.identifier,
         assignments=_revised(place, assignments),
+        recent=_recent(place) if only_changed else sql.SQL("true"),
         mentioned=_mentioned(place),
     )
 
 
 async def redact(
-    conn: Conn, place: Place, values: Mapping[str, Any], *, tenant_id: UUID, now: datetime
+    conn: Conn,
+    place: Place,
+    values: Mapping[str, Any],
+    *,
+    tenant_id: UUID,
+    now: datetime,
+    since: datetime | None = None,
 ) -> int:
-    """Take addresses and numbers out of the texts of all rows; returns how many had one. May be repeated."""
+    """Take addresses and numbers out of the texts of all rows; returns how many had one. May be repeated.
+
+    `since`: only of rows that were changed since.
+    """
     if not place.searched or not values["needles"]:
         return 0
-    cursor = await conn.execute(
-        texts_redacted(place), {**values, "tenant_id": tenant_id, "now": now}, prepare=False
-    )
-    return cursor.rowcount
+    statement = texts_redacted(place, only_changed=since is not None)
+    parameters = {**values, "tenant_id": tenant_id, "now": now, "since": since}
+    return (await conn.execute(statement, parameters, prepare=False)).rowcount
 
 
 def _assign(column: str, expression: LiteralString) -> sql.Composed:
@@ -167,8 +203,18 @@ def _revised(place: Place, assignments: list[sql.Composed]) -> sql.Composed:
     return sql.SQL(", ").join([*assignments, *more])
 
 
+def _recent(place: Place) -> sql.Composable:
+    if place.changed is None:
+        return sql.SQL("true")
+    return sql.SQL("t.{} >= %(since)s").format(sql.Identifier(place.changed))
+
+
 def _own(place: Place) -> sql.SQL:
     return sql.SQL(place.own or "false")
+
+
+def _whole(place: Place) -> sql.SQL:
+    return sql.SQL(place.whole or place.own or "false")
 
 
 def _mentioned(place: Place) -> sql.Composed:

@@ -132,7 +132,7 @@ async def order(page: Page = visits("erase")) -> Response:
     """Order what was looked at, when the address was typed."""
     form = page.form
     try:
-        wanted = _wanted(form, _who(form))
+        wanted = read_choice(form, _who(form))
     except CallerMistake as error:
         _blame(form, error)
         return await _list_page(page, form, status=422)
@@ -145,13 +145,12 @@ async def order(page: Page = visits("erase")) -> Response:
     return page.go(f"/settings/erasure/{erasure_id}", "It is ordered, and being carried out.")
 
 
-def _wanted(form: Form, who: str) -> Wanted:
-    offered, chosen = set(form.several("offered")), form.several("there")
-    if not offered or offered <= set(chosen):
+def read_choice(form: Form, who: str) -> Wanted:
+    """Return what was chosen: every CRM, or those ticked; then of one that was not shown nothing was said."""
+    offered, chosen = form.several("offered"), form.several("there")
+    if set(offered) <= set(chosen):
         return Wanted(who, form.text("confirm"))
-    if not chosen:
-        return Wanted(who, form.text("confirm"), only_here=True)
-    return Wanted(who, form.text("confirm"), connections=chosen)
+    return Wanted(who, form.text("confirm"), connections=chosen, offered=offered)
 
 
 @router.post("/export")
