@@ -30,7 +30,7 @@ from syncline.actions.overview import BESIDES, TABLES
 from syncline.actions.records import recall_record
 from syncline.config import Settings
 from syncline.domain.callers import Caller
-from syncline.errors import NotFound
+from syncline.errors import NotFound, Unavailable
 from syncline.store import reports
 from syncline.store.generations import WATCHED
 from syncline.store.reports import REPORTS
@@ -185,6 +185,93 @@ async def test_one_who_goes_away_takes_nobody_along_and_failures_are_not_kept(hu
     with pytest.raises(NotFound):
         await ask(hub, rep(hub), fail)
     assert await ask(hub, rep(hub), Counted(hub)) == 0
+
+
+class Slow:
+    """Takes until it is let go on; knows how often it was begun, and how often ended before."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.ended = asyncio.Event()
+        self.times = 0
+
+    async def __call__(self) -> int:
+        self.times += 1
+        self.begun.set()
+        try:
+            await self.go_on.wait()
+        except asyncio.CancelledError:
+            self.ended.set()
+            raise
+        return self.times
+
+
+async def test_what_nobody_waits_for_any_more_is_not_worked_out_to_its_end(hub: Hub) -> None:
+    slow = Slow()
+    asking = [asyncio.create_task(ask(hub, manager(hub), slow)) for _ in range(3)]
+    await slow.begun.wait()
+    for each in asking:
+        each.cancel()
+    async with asyncio.timeout(10):
+        assert all(isinstance(each, asyncio.CancelledError) for each in await gone(asking))
+        await slow.ended.wait()
+    assert not slow.go_on.is_set()
+    slow.go_on.set()
+    assert (await ask(hub, manager(hub), slow), slow.times) == (2, 2)
+
+
+async def test_who_comes_when_the_last_has_just_gone_is_not_taken_along(hub: Hub) -> None:
+    slow = Slow()
+    first = asyncio.create_task(ask(hub, manager(hub), slow))
+    await slow.begun.wait()
+    first.cancel()
+    second = asyncio.create_task(ask(hub, manager(hub), slow))
+    slow.go_on.set()
+    async with asyncio.timeout(10):
+        assert await second in (1, 2)
+        await gone([first])
+
+
+async def gone(asking: list[asyncio.Task[Any]]) -> list[Any]:
+    return await asyncio.gather(*asking, return_exceptions=True)
+
+
+async def test_reads_of_tokens_end_with_the_last_who_waits_and_the_next_reads_anew(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, begun, hold, ended = caching.generations.read, asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def held(conn: Any, *, tenant_id: UUID) -> Any:
+        begun.set()
+        try:
+            await hold.wait()
+        finally:
+            ended.set()
+        return await read(conn, tenant_id=tenant_id)
+
+    monkeypatch.setattr(caching.generations, "read", held)
+    asking = [asyncio.create_task(ask(hub, manager(hub), Counted(hub))) for _ in range(3)]
+    await begun.wait()
+    for each in asking:
+        each.cancel()
+    async with asyncio.timeout(10):
+        await gone(asking)
+        await ended.wait()
+        hold.set()
+        assert await ask(hub, manager(hub), Counted(hub)) == 0
+
+
+async def test_nothing_is_worked_out_any_more_once_the_cache_is_closed(hub: Hub) -> None:
+    slow = Slow()
+    asking = [asyncio.create_task(ask(hub, manager(hub), slow)) for _ in range(3)]
+    await slow.begun.wait()
+    async with asyncio.timeout(10):
+        await close_cache(hub.db)
+        assert slow.ended.is_set()
+        found = await gone(asking)
+    assert [type(each) for each in found] == [Unavailable] * 3
+    assert slow.times == 1
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_hubspot import TinyHubSpot
 
-from syncline.connectors.base import Page
 from syncline.connectors.hubspot import search
 from syncline.connectors.hubspot.connector import HubSpot
+from syncline.connectors.reads import Page
 
 pytestmark = pytest.mark.anyio
 

@@ -3,8 +3,8 @@
 import pytest
 from tiny_hubspot import TinyHubSpot
 
-from syncline.connectors.base import Walk
 from syncline.connectors.hubspot.connector import HubSpot
+from syncline.connectors.reads import Walk
 from syncline.errors import Unavailable
 
 pytestmark = pytest.mark.anyio

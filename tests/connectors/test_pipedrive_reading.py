@@ -6,8 +6,8 @@ import pytest
 from tiny_pipedrive import Tiny, ok, person
 
 from syncline.clock import from_ms, now, to_ms
-from syncline.connectors.base import SERIAL, Walk
 from syncline.connectors.pipedrive.walking import find_bounds, make_cursor
+from syncline.connectors.reads import SERIAL, Walk
 from syncline.connectors.transport import Request
 from syncline.errors import Invalid, NotFound, Unavailable
 

@@ -10,7 +10,8 @@ import pytest
 
 from receiver import receiving
 from syncline.clock import now, to_ms
-from syncline.connectors.base import SERIAL, Connector
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import SERIAL
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.registry import get_platform, open_transport
 from syncline.connectors.transport import Request, Response, Token

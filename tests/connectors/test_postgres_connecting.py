@@ -14,12 +14,12 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pooler import transaction_pooler
 from small_crm import Crm, Server, address_of, small_crm
-from syncline.connectors.base import SERIAL
 from syncline.connectors.postgres import sessions
 from syncline.connectors.postgres.address import read_address
 from syncline.connectors.postgres.connector import Postgres
 from syncline.connectors.postgres.places import read_places
 from syncline.connectors.postgres.transport import PostgresTransport
+from syncline.connectors.reads import SERIAL
 from syncline.connectors.transport import Request, Response, Token
 from syncline.connectors.writes import RemoteWrite
 from syncline.errors import SettingInvalid, TokenRejected, Unavailable

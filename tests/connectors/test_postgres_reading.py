@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from small_crm import Crm, Server, ids_of, small_crm
-from syncline.connectors.base import SERIAL, Page, Walk
 from syncline.connectors.postgres import connector as connecting
 from syncline.connectors.postgres.connector import Postgres
 from syncline.connectors.postgres.decode import recall
+from syncline.connectors.reads import SERIAL, Page, Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.errors import NotFound, SettingInvalid
 

@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from syncline.domain.alert_defaults import DEFAULT_RULES
 from syncline.domain.alert_states import Reading, Standing, list_matters, step
 from syncline.domain.alerts import (
+    MAX_RULES,
+    MAX_WINDOWS,
     METRICS,
     AlertRule,
     Condition,
     Recipient,
     parse_rules,
     read_recipient,
-    read_span,
     roles_reached,
     tell_value,
-    write_span,
 )
+from syncline.domain.spans import read_span, write_span
 from syncline.errors import Invalid
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -87,6 +88,23 @@ def test_every_fault_is_told_with_the_rule_and_the_field():
 def test_a_name_given_twice_is_refused():
     rule = "  - {name: a, condition: open_drift > 1, notify: role:admin}\n"
     assert set(faults("alerts:\n" + rule + rule)) == {"a.name"}
+
+
+def of_failed_runs(windows: list[int]) -> str:
+    rule = "  - {{name: r{}, condition: failed_runs > 0 in {}m, notify: role:admin}}\n"
+    return "alerts:\n" + "".join(rule.format(n, minutes) for n, minutes in enumerate(windows))
+
+
+def test_many_rules_look_back_over_few_times():
+    many = [1 + n % MAX_WINDOWS for n in range(MAX_RULES)]
+    assert len(parse_rules(of_failed_runs(many)).rules) == MAX_RULES
+    assert faults(of_failed_runs([*many[1:], MAX_WINDOWS + 1])) == {
+        "alerts": f"look back over more than {MAX_WINDOWS} different times: let some share one"
+    }
+
+
+def test_more_rules_than_are_looked_at_are_refused():
+    assert faults(of_failed_runs([1] * (MAX_RULES + 1))) == {"alerts": f"holds more than {MAX_RULES} rules"}
 
 
 def test_a_channel_that_is_not_there_is_refused_and_one_that_is_taken():

@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 import structlog
+from psycopg import sql
 from pydantic import SecretStr
 from watched import DEFAULT, Watched, put_rules, tenant_of
 
@@ -250,6 +251,70 @@ async def test_a_server_that_refuses_is_asked_again_and_later_given_up(
         await notifications.retry(conn, told.id, tenant_id=DEFAULT, now=now())
     await deliver_all(deliverer)
     assert len(box.letters) == 1
+
+
+async def test_what_is_sent_again_is_no_newer_and_stays_before_its_end(
+    deliverer: Deliverer,
+    db: Database,
+    vault: Vault,
+    receiver: Receiver,
+    admin: psycopg.AsyncConnection[Any],
+):
+    watched = Watched(admin)
+    acme = await watched.connection()
+    await add_channel(db, vault, "webhook", receiver.url)
+    await put_rules(db, "alerts:\n  - {name: tried, condition: failed_runs > 0, notify: 'webhook:ops'}\n")
+    receiver.next = [410]
+    await watched.run(acme, "deals", "failed", ago=timedelta(minutes=1))
+    await look(db, await tenant_of(db), every=timedelta())
+    await deliver_all(deliverer)
+    for table, column in (("crm.notifications", "created_at"), ("sync.alerts", "opened_at")):
+        await admin.execute(
+            sql.SQL("update {} set {column} = '2026-03-01 09:00Z'").format(
+                sql.Identifier(*table.split(".")), column=sql.Identifier(column)
+            )
+        )
+    (began,) = await list_told(db)
+    await watched.run(acme, "deals")
+    await look(db, await tenant_of(db), every=timedelta())
+    async with db.transaction(tenant_id=DEFAULT) as conn:
+        await notifications.retry(conn, began.id, tenant_id=DEFAULT, now=now())
+    receiver.next = [503]
+    await deliver_all(deliverer)
+    told = {each.template: each for each in await list_told(db)}
+    # It is older than a day, and is given its attempts all the same.
+    assert (told["alert.opened"].status, told["alert.opened"].retry_count) == ("pending", 1)
+    assert told["alert.opened"].created_at == began.created_at
+    await admin.execute("update crm.notifications set not_before = now()")
+    await deliver_all(deliverer)
+    assert [each["event"] for each in receiver.events] == ["alert.opened", "alert.closed"]
+    assert receiver.events[0]["at"] == receiver.events[0]["alert"]["opened_at"] == "2026-03-01T09:00:00+00:00"
+
+
+async def test_what_nobody_came_to_for_a_day_is_told_to_nobody(
+    deliverer: Deliverer, db: Database, box: Letterbox, admin: psycopg.AsyncConnection[Any]
+):
+    await tell(db)
+    await admin.execute(
+        "update crm.notifications set created_at = t.at, not_before = t.at"
+        " from (select now() - interval '25 hours' as at) t"
+    )
+    await deliver_all(deliverer)
+    (told,) = await list_told(db)
+    assert (told.status, told.error_message) == ("failed", "Given up after a day.")
+    assert box.letters == []
+
+
+async def test_a_message_says_when_the_alert_opened(
+    deliverer: Deliverer, db: Database, box: Letterbox, admin: psycopg.AsyncConnection[Any]
+):
+    watched = Watched(admin)
+    await watched.run(await watched.connection(), "deals", "failed", ago=timedelta(minutes=1))
+    await put_rules(db, "alerts: [{name: tried, condition: failed_runs > 0, notify: ops@example.com}]")
+    looked = await look(db, await tenant_of(db), every=timedelta())
+    assert looked is not None
+    await deliver_all(deliverer)
+    assert f"It opened at {looked.opened[0].opened_at:%Y-%m-%d %H:%M} UTC." in box.letters[0].get_content()
 
 
 async def test_a_chat_is_written_as_it_reads_and_calls_those_who_want_it(

@@ -13,7 +13,8 @@ import pytest
 from simulated import Mirror, mirror_of, world_of
 
 from syncline.config import Settings
-from syncline.connectors.base import Connector, Page
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import Page
 from syncline.engine.absence import Absence
 from syncline.engine.lease import hold_lease
 from syncline.engine.prepare import prepare_page

@@ -11,10 +11,10 @@ from psycopg.conninfo import conninfo_to_dict
 from real_pgbouncer import PROGRAM, WHY_NOT, pgbouncer
 
 from small_crm import Server, address_of, small_crm
-from syncline.connectors.base import SERIAL
 from syncline.connectors.postgres.connector import Postgres
 from syncline.connectors.postgres.places import read_places
 from syncline.connectors.postgres.transport import PostgresTransport
+from syncline.connectors.reads import SERIAL
 from syncline.connectors.transport import Request, Response
 from syncline.connectors.writes import RemoteWrite
 

@@ -16,7 +16,6 @@ from syncline.domain.callers import Caller
 from syncline.engine.alerts import WouldFire, preview
 from syncline.errors import Invalid
 from syncline.store import alerts, channels
-from syncline.store.db import Conn
 
 __all__ = ["AlertRule", "Reading", "RuleSet", "WouldFire"]
 
@@ -59,7 +58,8 @@ async def check_rules(hub: Hub, caller: Caller, document: str | None = None) -> 
         if document is None:
             own = await alerts.find_rules(conn, tenant_id=hub.tenant_id)
             document = DEFAULT_RULES if own is None else own.document
-        rules = await _parse(conn, hub, document)
+        known = await channels.list_all(conn, tenant_id=hub.tenant_id)
+        rules = parse_rules(document, channels={(each.kind, each.name) for each in known})
         return await preview(conn, rules.rules, hub.tenant, now())
 
 
@@ -70,7 +70,8 @@ async def set_rules(hub: Hub, caller: Caller, document: str) -> ShownRules:
     """
     caller.require("settings:write")
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        rules = await _parse(conn, hub, document)
+        known = await channels.hold_all(conn, tenant_id=hub.tenant_id)
+        rules = parse_rules(document, channels=known)
         await alerts.put_rules(conn, document, tenant_id=hub.tenant_id, by=caller.name, now=now())
         await note(conn, caller, "alert_rules.changed", None, {"rules": [each.name for each in rules.rules]})
     return await show_rules(hub, caller)
@@ -83,8 +84,3 @@ async def reset_rules(hub: Hub, caller: Caller) -> ShownRules:
         if await alerts.delete_rules(conn, tenant_id=hub.tenant_id):
             await note(conn, caller, "alert_rules.reset")
     return await show_rules(hub, caller)
-
-
-async def _parse(conn: Conn, hub: Hub, document: str) -> RuleSet:
-    known = await channels.list_all(conn, tenant_id=hub.tenant_id)
-    return parse_rules(document, channels={(each.kind, each.name) for each in known})

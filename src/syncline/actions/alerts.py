@@ -8,7 +8,7 @@ from uuid import UUID
 
 from syncline.actions.audit import note
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.clock import now
 from syncline.domain.callers import ROLES, Caller
 from syncline.errors import Invalid
@@ -38,8 +38,7 @@ async def list_alerts(
         found = await alerts.list_page(
             conn, tenant_id=hub.tenant_id, state=state, limit=limit + 1, before=read_place(after)
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return AlertPage(found[:limit], None if last is None else write_place(last.since_at, last.id))
+    return AlertPage(*cut(found, limit, lambda each: (each.since_at, each.id)))
 
 
 async def list_open(hub: Hub, caller: Caller) -> list[Alert]:

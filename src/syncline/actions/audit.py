@@ -8,7 +8,7 @@ from typing import Any
 
 from syncline import clock
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.domain.callers import Caller
 from syncline.domain.people import refuse
 from syncline.errors import Invalid
@@ -84,6 +84,4 @@ async def list_audit(
         found = await audit.list_page(
             conn, wanted or AuditFilter(), tenant_id=hub.tenant_id, after=place, limit=limit + 1
         )
-    shown = found[:limit]
-    more = len(found) > limit
-    return AuditPage(shown, write_place(shown[-1].at, shown[-1].id) if more else None)
+    return AuditPage(*cut(found, limit, lambda each: (each.at, each.id)))

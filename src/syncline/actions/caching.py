@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import structlog
 
@@ -30,6 +30,7 @@ from syncline.actions.hub import Hub
 from syncline.actions.measuring import Filters
 from syncline.domain.callers import Caller
 from syncline.domain.metrics import AT_A_MOMENT
+from syncline.errors import Unavailable
 from syncline.store import generations
 from syncline.store.db import Database
 from syncline.store.generations import WATCHED
@@ -57,6 +58,8 @@ _QUARTER = timedelta(minutes=15)
 _MOST_ROWS = 400
 #: When they could not be put together, that is tried again after so long.
 _FOLD_AGAIN_SECONDS = 30.0
+#: What whoever waits is told when nothing more is worked out.
+_ENDING = "This process of Syncline is ending. Ask again in a moment."
 #: What every number is asked with; see `measuring.find_scope`.
 SCOPE = frozenset({"app.tenants", "app.metric_settings", "crm.owners", "crm.pipelines", "sync.connections"})
 
@@ -127,12 +130,60 @@ def ask_reports(kind: Kind, wanted: Iterable[Report], asked: object, by: Filters
     return Question(kind, (quarter_hour(clock.now()), tuple(names), asked), tables, by.is_for_me)
 
 
+class _Shared(Generic[_T]):
+    """Work that several wait for. It goes on for as long as one of them does, and ends with the last."""
+
+    def __init__(self, work: Coroutine[Any, Any, _T], ended: Callable[[_Shared[_T]], None]) -> None:
+        self._asking = 0
+        self._is_left = False
+        self._ended = ended
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._note_end)
+
+    @property
+    def is_over(self) -> bool:
+        """True when nobody may join any more: it has ended, or is about to, since all have gone."""
+        return self._is_left or self._task.done()
+
+    async def result(self) -> _T:
+        """Wait for it. Raises what it raised, and `Unavailable` when it was ended before it was done."""
+        self._asking += 1
+        try:
+            await asyncio.wait([self._task])
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                self._leave()
+        if self._task.cancelled():
+            raise Unavailable(_ENDING)
+        return self._task.result()
+
+    async def over(self) -> None:
+        """Wait until it has ended, however it does; that alone keeps it going for nobody."""
+        await asyncio.wait([self._task])
+
+    async def end(self) -> None:
+        """End it before it is done, and wait until it has."""
+        self._leave()
+        await self.over()
+
+    def _leave(self) -> None:
+        self._is_left = True
+        self._task.cancel()
+
+    def _note_end(self, task: asyncio.Task[_T]) -> None:
+        self._ended(self)
+        # Who waits is told how it ended. Where nobody does any more, a failure is nobody's concern.
+        if not task.cancelled():
+            task.exception()
+
+
 @dataclass(slots=True)
 class _Tokens:
     """Reads of one tenant's tokens: one at a time, and one for all who came while it was under way."""
 
-    running: asyncio.Task[Mapping[str, str]] | None = None
-    waiting: asyncio.Task[Mapping[str, str]] | None = None
+    running: _Shared[Mapping[str, str]] | None = None
+    waiting: _Shared[Mapping[str, str]] | None = None
 
 
 @dataclass(slots=True)
@@ -141,8 +192,13 @@ class _Cache:
 
     store: Store | None
     tokens: dict[UUID, _Tokens] = field(default_factory=dict[UUID, _Tokens])
-    #: Key → the answer that is being worked out for all who ask for it.
-    under_way: dict[str, asyncio.Task[Any]] = field(default_factory=dict[str, asyncio.Task[Any]])
+    #: Key → the answer that is being worked out for all who ask for it; held below for as long as it is.
+    answers: WeakValueDictionary[str, _Shared[Any]] = field(
+        default_factory=WeakValueDictionary[str, _Shared[Any]]
+    )
+    #: All that was begun and has not ended: answers, and reads of tokens.
+    under_way: set[_Shared[Any]] = field(default_factory=set[_Shared[Any]])
+    is_closed: bool = False
     fold_at: float = 0.0
     is_fold_failing: bool = False
 
@@ -181,34 +237,44 @@ def _cache_of(hub: Hub) -> _Cache:
 
 
 async def close_cache(db: Database) -> None:
-    """End what was kept of a database in this process."""
+    """End what was kept of a database in this process, and what is being worked out.
+
+    Whoever waits for that is told `Unavailable`. When this returns nothing of it uses the database any more.
+    """
     cache = _caches.pop(db, None)
-    if cache is not None and cache.store is not None:
+    if cache is None:
+        return
+    cache.is_closed = True
+    await asyncio.gather(*(each.end() for each in cache.under_way))
+    if cache.store is not None:
         await cache.store.close()
+
+
+def _begin(cache: _Cache, work: Coroutine[Any, Any, _T]) -> _Shared[_T]:
+    """Begin what several may wait for. Raises `Unavailable` once the cache is closed."""
+    if cache.is_closed:
+        work.close()
+        raise Unavailable(_ENDING)
+    shared = _Shared(work, cache.under_way.discard)
+    cache.under_way.add(shared)
+    return shared
 
 
 async def _read_tokens(cache: _Cache, hub: Hub) -> Mapping[str, str]:
     """Return tokens that are read from now on. A read that is under way may have begun too early."""
     known = cache.tokens.setdefault(hub.tenant_id, _Tokens())
-    if known.running is None or known.running.done():
-        known.running = _start(_look(cache, hub))
-        return await asyncio.shield(known.running)
-    if known.waiting is None:
-        known.waiting = _start(_look_after(cache, known, known.running, hub))
-    return await asyncio.shield(known.waiting)
-
-
-def _start(work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-    """Begin what several may wait for. When all of them have gone, its failure is nobody's concern."""
-    task = asyncio.create_task(work)
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-    return task
+    if known.running is None or known.running.is_over:
+        known.running = _begin(cache, _look(cache, hub))
+        return await known.running.result()
+    if known.waiting is None or known.waiting.is_over:
+        known.waiting = _begin(cache, _look_after(cache, known, known.running, hub))
+    return await known.waiting.result()
 
 
 async def _look_after(
-    cache: _Cache, known: _Tokens, running: asyncio.Task[Mapping[str, str]], hub: Hub
+    cache: _Cache, known: _Tokens, running: _Shared[Mapping[str, str]], hub: Hub
 ) -> Mapping[str, str]:
-    await asyncio.wait([running])
+    await running.over()
     # From here on whoever comes waits for the next one.
     known.running, known.waiting = known.waiting, None
     return await _look(cache, hub)
@@ -261,14 +327,12 @@ async def _find(store: Store, key: str) -> tuple[datetime, Any] | None:
 async def _compute_once(
     cache: _Cache, store: Store, key: str, question: Question, compute: Callable[[], Awaitable[_T]]
 ) -> _T:
-    task = cache.under_way.get(key)
-    if task is None:
-        task = _start(_compute(store, key, question, compute))
-        cache.under_way[key] = task
-        task.add_done_callback(lambda _: cache.under_way.pop(key, None))
-        return (await asyncio.shield(task))[0]
-    # A copy: nobody may find in their answer what somebody else has written into theirs.
-    return cast("_T", pickle.loads((await asyncio.shield(task))[1])[1])  # noqa: S301 - made here
+    known = cache.answers.get(key)
+    if known is not None and not known.is_over:
+        # A copy: nobody may find in their answer what somebody else has written into theirs.
+        return cast("_T", pickle.loads((await known.result())[1])[1])  # noqa: S301 - made here
+    mine = cache.answers[key] = _begin(cache, _compute(store, key, question, compute))
+    return (await mine.result())[0]
 
 
 async def _compute(

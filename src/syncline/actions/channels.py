@@ -81,7 +81,8 @@ async def remove_channel(hub: Hub, caller: Caller, kind: str, name: str) -> None
     """Forget a channel. Raises `Forbidden`, `NotFound`, and `Invalid` while rules name it."""
     caller.require("settings:write")
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        found = await channels.get(conn, kind, name, tenant_id=hub.tenant_id)
+        # Before the rules are read: whoever sets some at this moment holds all channels until they are set.
+        found = await channels.lock(conn, kind, name, tenant_id=hub.tenant_id)
         if (kind, name) in await _list_used(conn, hub):
             raise Invalid(f"Alert rules name {kind}:{name}. Take it out of them first.")
         await channels.delete(conn, found.id, tenant_id=hub.tenant_id)
@@ -113,6 +114,7 @@ async def send_test(hub: Hub, caller: Caller, kind: str, name: str) -> Tested:
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         channel = await channels.get(conn, kind, name, tenant_id=hub.tenant_id)
         await note(conn, caller, "channel.tested", f"{kind}:{name}")
+    at = now()
     due = Due(
         id=new_id(),
         channel=channel.kind,
@@ -124,7 +126,8 @@ async def send_test(hub: Hub, caller: Caller, kind: str, name: str) -> Tested:
         mention=None,
         retry_count=0,
         error_message=None,
-        created_at=now(),
+        created_at=at,
+        not_before=at,
     )
     async with Poster(private=hub.settings.webhooks_to_private_addresses) as poster:
         sent = await post_to_channel(poster, hub.vault(), channel, due, None, link=hub.settings.public_url)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from syncline.actions.connect import chosen_objects
 from syncline.actions.hub import Hub
 from syncline.actions.probe import PATIENCE_SECONDS, ObjectAccess, probe_objects
-from syncline.connectors.base import Account
+from syncline.connectors.reads import Account
 from syncline.connectors.registry import get_platform
 from syncline.engine.quota import usage
 from syncline.engine.remotes import Remotes

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.connectors.registry import get_platform
 from syncline.domain.policies import Rule
 from syncline.domain.records import RECORD_TYPES
@@ -52,9 +52,7 @@ async def list_conflicts(
         found = await conflicts.list_conflicts(
             conn, wanted or Filter(), tenant_id=hub.tenant_id, limit=limit + 1, before=place
         )
-    page = found[:limit]
-    more = len(found) > limit
-    return ConflictPage(page, write_place(page[-1].found_at, page[-1].id) if more else None)
+    return ConflictPage(*cut(found, limit, lambda each: (each.found_at, each.id)))
 
 
 async def count_open(hub: Hub, wanted: Filter | None = None) -> int:

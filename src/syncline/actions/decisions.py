@@ -9,7 +9,7 @@ from uuid import UUID
 
 from syncline.actions.editing import Editor, write_fields
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.domain.merge import GROUPS
 from syncline.domain.records import RECORD_TYPES
 from syncline.domain.resolving import Disputed, is_as_found, value_of
@@ -48,8 +48,7 @@ async def list_decisions(
             limit=limit + 1,
             before=place,
         )
-    page, more = found[:limit], len(found) > limit
-    return DecisionPage(page, write_place(page[-1].decided_at, page[-1].id) if more else None)
+    return DecisionPage(*cut(found, limit, lambda each: (each.decided_at, each.id)))
 
 
 @dataclass(frozen=True, slots=True)

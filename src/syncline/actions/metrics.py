@@ -11,7 +11,7 @@ from syncline.actions.caching import answer, ask_reports
 from syncline.actions.hub import Hub
 from syncline.actions.measuring import Asked, Filters, Scope, find_period, find_scope, wrong
 from syncline.actions.metric_values import Metric, Point, Reading
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.actions.together import together
 from syncline.domain.callers import Caller
 from syncline.domain.metrics import (
@@ -323,11 +323,8 @@ async def drill_down(
             found = await reports.list_facts(
                 conn, report, values, after=place, label=label, counted=counted, limit=limit + 1
             )
-    shown = found[:limit]
-    more = len(found) > limit
-    return Drilled(
-        _describe(report), shown, scope.currency, write_place(shown[-1].at, shown[-1].id) if more else None
-    )
+    shown, following = cut(found, limit, lambda each: (each.at, each.id))
+    return Drilled(_describe(report), shown, scope.currency, following)
 
 
 async def _stand_at(conn: Conn, scope: Scope, values: dict[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from syncline.actions.audit import note
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.clock import now
 from syncline.domain.callers import Caller
 from syncline.store import notifications
@@ -33,8 +33,7 @@ async def list_notifications(
         found = await notifications.list_page(
             conn, tenant_id=hub.tenant_id, status=status, limit=limit + 1, before=read_place(after)
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return ToldPage(found[:limit], None if last is None else write_place(last.created_at, last.id))
+    return ToldPage(*cut(found, limit, lambda each: (each.created_at, each.id)))
 
 
 async def retry_notification(hub: Hub, caller: Caller, notification_id: UUID) -> None:

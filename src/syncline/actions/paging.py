@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from syncline.errors import Invalid
+
+_T = TypeVar("_T")
+
+
+def cut(
+    found: Sequence[_T], limit: int, place_of: Callable[[_T], tuple[datetime, UUID]]
+) -> tuple[list[_T], str | None]:
+    """Return a page of what was found, and where the next begins; None at the end.
+
+    One more than `limit` was asked for, to know whether there is a next one.
+    """
+    page = list(found[:limit])
+    return page, write_place(*place_of(page[-1])) if page and len(found) > limit else None
 
 
 def write_place(moment: datetime, row_id: UUID) -> str:

@@ -9,7 +9,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from syncline.connectors.base import Account, Connector, Platform, RemoteObject
+from syncline.connectors.base import Connector, Platform, RemoteObject
+from syncline.connectors.reads import Account
 from syncline.connectors.registry import quotas_of
 from syncline.connectors.transport import Send, Token, Transport
 from syncline.engine.calls import Calls, FixedToken

@@ -14,7 +14,8 @@ import msgspec
 
 from syncline.actions.hub import Hub
 from syncline.clock import now, to_ms
-from syncline.connectors.base import SERIAL, Connector, RemoteObject
+from syncline.connectors.base import Connector, RemoteObject
+from syncline.connectors.reads import SERIAL
 from syncline.connectors.records import RemoteRecord
 from syncline.engine.remotes import Remote
 from syncline.store import tenants

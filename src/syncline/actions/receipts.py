@@ -11,7 +11,7 @@ import msgspec
 
 from syncline.actions.audit import note
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.clock import now
 from syncline.domain import identifiers
 from syncline.domain.callers import Caller
@@ -86,9 +86,8 @@ async def list_receipts(hub: Hub, *, limit: int = 50, after: str | None = None) 
         found = await receipts.list_latest(
             conn, tenant_id=hub.tenant_id, limit=limit + 1, after=read_place(after)
         )
-        page = await _with_crms(conn, found[:limit], hub.tenant_id)
-    last = page[-1].erasure if len(found) > limit else None
-    return ReceiptPage(page, None if last is None else write_place(last.requested_at, last.id))
+        shown, following = cut(found, limit, lambda each: (each.requested_at, each.id))
+        return ReceiptPage(await _with_crms(conn, shown, hub.tenant_id), following)
 
 
 async def get_receipt(hub: Hub, erasure_id: UUID) -> Receipt:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from syncline.actions.connect import chosen_objects
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.clock import now
 from syncline.connectors.registry import get_platform
 from syncline.engine.readings import READINGS
@@ -49,8 +49,7 @@ async def list_page(
         found = await run_list.list_page(
             conn, wanted, tenant_id=hub.tenant_id, limit=limit + 1, before=read_place(after)
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return RunPage(found[:limit], None if last is None else write_place(last.requested_at, last.id))
+    return RunPage(*cut(found, limit, lambda each: (each.requested_at, each.id)))
 
 
 async def get_run(hub: Hub, run_id: UUID) -> ListedRun:

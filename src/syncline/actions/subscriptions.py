@@ -11,7 +11,7 @@ from uuid import UUID
 
 from syncline.actions.audit import note
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.clock import new_id, now
 from syncline.domain.callers import Caller
 from syncline.engine.notify_http import check_url
@@ -191,8 +191,7 @@ async def list_deliveries(
             limit=limit + 1,
             before=read_place(after),
         )
-    last = found[limit - 1] if len(found) > limit else None
-    return DeliveryPage(found[:limit], None if last is None else write_place(last.created_at, last.id))
+    return DeliveryPage(*cut(found, limit, lambda each: (each.created_at, each.id)))
 
 
 async def replay(

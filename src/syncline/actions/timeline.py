@@ -10,7 +10,7 @@ from uuid import UUID
 
 from syncline.actions.editing import Editor, write_fields
 from syncline.actions.hub import Hub
-from syncline.actions.paging import read_place, write_place
+from syncline.actions.paging import cut, read_place
 from syncline.actions.records import require_references
 from syncline.actions.seeing import MAX_PAGE, PAGE, Record, get_fields, get_row, make_records, owners_seen
 from syncline.clock import now
@@ -70,8 +70,7 @@ async def read_timeline(
             for each in await _list(conn, fields, kind, span)
         ]
     items.sort(key=lambda each: (each.at, each.id), reverse=True)
-    page, more = items[:limit], len(items) > limit
-    return Timeline(page, write_place(page[-1].at, page[-1].id) if more else None)
+    return Timeline(*cut(items, limit, lambda each: (each.at, each.id)))
 
 
 def _span(hub: Hub, caller: Caller, record_id: UUID, limit: int, after: str | None) -> Span:
@@ -141,9 +140,8 @@ async def list_history(
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         await get_row(conn, hub, caller, get_fields(record_type), record_id)
         found = await timeline.list_changes(conn, span)
-    page, more = found[:limit], len(found) > limit
-    changes = [each for one in page for each in _list_fields(one)]
-    return History(changes, write_place(page[-1].at, page[-1].id) if more else None)
+    page, following = cut(found, limit, lambda each: (each.at, each.id))
+    return History([each for one in page for each in _list_fields(one)], following)
 
 
 def _list_fields(change: Happened) -> Iterable[FieldChange]:

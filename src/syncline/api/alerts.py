@@ -62,7 +62,7 @@ class ToldShape(Shape):
     not_before: datetime = Field(description="When a pending one is tried next.")
     error_message: str | None = Field(description="Only for who may change settings.")
     retry_count: int
-    created_at: datetime
+    created_at: datetime = Field(description="When it was first to be told; sending again leaves it.")
 
 
 class AlertDetailsShape(Shape):

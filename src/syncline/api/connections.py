@@ -17,7 +17,8 @@ from syncline.api.audited import audit
 from syncline.api.calls import Call, needs
 from syncline.api.shapes import Given, Name, Shape, Words, example, show
 from syncline.api.usage import USAGE, UsageShape
-from syncline.connectors.base import Account, Platform
+from syncline.connectors.base import Platform
+from syncline.connectors.reads import Account
 from syncline.connectors.registry import PLATFORMS, get_platform
 from syncline.engine.remotes import OBJECTS_SETTING
 from syncline.errors import Invalid, SettingInvalid

@@ -148,5 +148,5 @@ async def retry(
     notification_id: Annotated[UUID, Path(examples=["0198c1f2-6a00-7c3e-8f00-0000000000c2"])],
     call: Annotated[Call, needs("settings:write")],
 ) -> None:
-    """Have one that was given up sent after all; it is given a day again."""
+    """Have one that was given up sent after all, with all its attempts; `created_at` stays as it was."""
     await notifications.retry_notification(call.hub, call.caller, notification_id)

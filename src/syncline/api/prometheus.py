@@ -7,7 +7,6 @@ says that others reach it.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from syncline.actions.hub import Hub
 from syncline.api.problems import problem
 from syncline.api.prometheus_families import families
 from syncline.config import Settings
+from syncline.domain.hosts import is_this_machine
 from syncline.errors import RetryLater
 
 _log = structlog.get_logger(__name__)
@@ -190,7 +190,7 @@ def refuse(request: Request, hub: Hub) -> Response | None:
 def _is_public(settings: Settings) -> bool:
     """Tell whether there may be a proxy: one that adds no header looks like a program of this machine."""
     public = settings.public_url
-    if public is not None and not _is_loopback(urlsplit(public).hostname or ""):
+    if public is not None and not is_this_machine(urlsplit(public).hostname or ""):
         return True
     return settings.trusted_proxies is not None
 
@@ -203,13 +203,4 @@ def _is_from_here(request: Request) -> bool:
     caller = request.client.host if request.client is not None else ""
     if any(name in request.headers for name in _OF_PROXIES):
         return False
-    return _is_loopback(caller) and _is_loopback(request.url.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_this_machine(caller) and is_this_machine(request.url.hostname or "")

@@ -12,17 +12,8 @@ from typing import Any
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import (
-    SERIAL,
-    Account,
-    Association,
-    Capabilities,
-    Page,
-    Pipeline,
-    PropertyDefinition,
-    RemoteObject,
-    Walk,
-)
+from syncline.connectors.base import Capabilities, RemoteObject
+from syncline.connectors.reads import SERIAL, Account, Association, Page, Pipeline, PropertyDefinition, Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.webhooks import WebhookEvent
 from syncline.connectors.writes import (

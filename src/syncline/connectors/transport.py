@@ -46,6 +46,9 @@ class Request:
     #: Another host of the CRM that answers this call, as `https://…`; never with the connection's token. Only
     #: where the connection's own host is of the same domain: a proxy or a simulator answers for all of them.
     origin: str | None = None
+    #: The path as it may be told to anybody: only words of the connector's own, and braces for all else that
+    #: tells one record, object or account from another. Empty tells nothing of it.
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

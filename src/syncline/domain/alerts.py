@@ -16,6 +16,7 @@ from typing import Any, Literal, cast, get_args
 from syncline.domain.callers import ROLES, Role
 from syncline.domain.people import find_email_fault
 from syncline.domain.plain_yaml import read_yaml
+from syncline.domain.spans import read_span, write_span
 from syncline.errors import Invalid
 
 Severity = Literal["info", "warning", "critical"]
@@ -34,6 +35,8 @@ _OPERATORS: Mapping[Operator, Callable[[float, float], bool]] = {
 RecipientKind = Literal["role", "email", "slack", "webhook"]
 
 MAX_RULES = 100
+#: Each metric and time to look back is a statement of its own at every look, however many rules share it.
+MAX_WINDOWS = 12
 _MAX_TEXT = 65_536
 _MOST_RECIPIENTS = 50
 _LONGEST_NUMBER = 18
@@ -45,8 +48,6 @@ _CONDITION = re.compile(
     r"(?P<metric>[a-z][a-z0-9_]*) ?(?P<operator>>=|<=|>|<) ?"
     r"(?P<number>-?[0-9]+(?:\.[0-9]+)?)(?: ?(?P<percent>%))?(?: ?\bin (?P<window>[0-9]+[smhd]))?"
 )
-_SPAN = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_WINDOW = timedelta(days=7)
 _LONGEST_FOR = timedelta(days=1)
 _RULE_KEYS = frozenset(
@@ -247,6 +248,12 @@ class _Reader:
             elif rule is not None:
                 names.add(rule.name)
                 found.append(rule)
+        conditions = (each.condition for each in found)
+        windows = {(each.metric.name, each.window) for each in conditions if each.window is not None}
+        if len(windows) > MAX_WINDOWS:
+            self._refuse(
+                "alerts", f"look back over more than {MAX_WINDOWS} different times: let some share one"
+            )
         return found
 
     def _rule(self, entry: dict[str, object], number: int) -> AlertRule | None:
@@ -351,21 +358,6 @@ class _Reader:
 
 def _distinct(found: Any) -> tuple[Recipient, ...]:
     return tuple(dict.fromkeys(found))
-
-
-def read_span(text: str) -> timedelta | None:
-    """Read a time such as 30s, 2m, 1h or 1d; None when it is none."""
-    found = _SPAN.fullmatch(text.strip())
-    return timedelta(seconds=int(found["count"]) * _SECONDS[found["unit"]]) if found else None
-
-
-def write_span(span: timedelta) -> str:
-    """Write a time as `read_span` reads it, in its largest unit."""
-    seconds = int(span.total_seconds())
-    for unit in ("d", "h", "m"):
-        if seconds and seconds % _SECONDS[unit] == 0:
-            return f"{seconds // _SECONDS[unit]}{unit}"
-    return f"{seconds}s"
 
 
 def read_recipient(text: str) -> Recipient:

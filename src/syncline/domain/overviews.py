@@ -68,9 +68,7 @@ HISTORY_COLUMNS = (
     Column("weighted", "Weighted", "money"),
     Column("source", "Kept as", "text"),
 )
-SYNC_COLUMNS = (
-    Column("connection", "Connection", "text"),
-    Column("object", "Object", "text"),
+_RUN_COLUMNS = (
     Column("runs", "Runs", "count"),
     Column("success_rate", "Success", "percent"),
     Column("average_ms", "Mean", "milliseconds"),
@@ -81,17 +79,14 @@ SYNC_COLUMNS = (
     Column("records_read", "Read", "count"),
     Column("records_failed", "Failed", "count"),
 )
+SYNC_COLUMNS = (
+    Column("connection", "Connection", "text"),
+    Column("object", "Object", "text"),
+    *_RUN_COLUMNS,
+)
 SYNC_SERIES_COLUMNS = (
     Column("from_on", "From", "date"),
-    Column("runs", "Runs", "count"),
-    Column("success_rate", "Success", "percent"),
-    Column("average_ms", "Mean", "milliseconds"),
-    Column("p50_ms", "Median", "milliseconds"),
-    Column("p95_ms", "95 %", "milliseconds"),
-    Column("p99_ms", "99 %", "milliseconds"),
-    Column("api_calls", "Calls", "count"),
-    Column("records_read", "Read", "count"),
-    Column("records_failed", "Failed", "count"),
+    *_RUN_COLUMNS,
 )
 
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from syncline.clock import from_ms, now
-from syncline.connectors.base import Connector, Page
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import Page
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.write import Target
 from syncline.store import absences, cursors, payloads

@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.writes import RemoteWrite
 from syncline.domain.mapping import Mapper

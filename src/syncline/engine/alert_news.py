@@ -45,13 +45,14 @@ def tell_alert(alert: Alert) -> tuple[str, str]:
     """Return subject and text of what is told about an alert as it stands."""
     about = f" ({alert.place})" if alert.place else ""
     label, value = label_of(alert.metric), tell_value(alert.metric, alert.latest)
+    moment = "" if alert.opened_at is None else f"{alert.opened_at:%Y-%m-%d %H:%M} UTC"
     if alert.state != "closed":
-        return (
-            f"Alert: {alert.rule}{about}",
-            f"{label}{about}: {value}. The rule is {alert.condition}; severity: {alert.severity}.",
-        )
+        # Said in words: what is tried again arrives later than it began.
+        began = f" It opened at {moment}." if moment else ""
+        rule = f"The rule is {alert.condition}; severity: {alert.severity}."
+        return f"Alert: {alert.rule}{about}", f"{label}{about}: {value}. {rule}{began}"
     worst = f"The worst was {tell_value(alert.metric, alert.worst)}."
-    since = "" if alert.opened_at is None else f" It was open since {alert.opened_at:%Y-%m-%d %H:%M} UTC."
+    since = f" It was open since {moment}." if moment else ""
     if alert.ended_by == "unwatched":
         why = "It is not watched any more: its rule, connection or schedule is gone or switched off."
         return f"Ended: {alert.rule}{about}", f"{why}{since} {worst}"

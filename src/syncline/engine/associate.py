@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 
 from syncline.clock import now
-from syncline.connectors.base import Association, Connector
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import Association
 from syncline.engine.write import Target
 from syncline.errors import ScopeMissing
 from syncline.store import associations, deal_people, payloads, planner, runs

@@ -29,7 +29,7 @@ from syncline.store.memberships import Person
 from syncline.store.notifications import Due, Tried
 
 LOOK_SECONDS = 1.0
-#: How long something is tried.
+#: For how long something may wait to be tried; attempts that fail have their number.
 GIVEN_UP_AFTER = timedelta(hours=24)
 MOST_TRIES = 15
 CLAIM = timedelta(seconds=60)
@@ -137,7 +137,7 @@ class Deliverer:
 
     async def _try(self, tenant_id: UUID, due: Due) -> Tried | None:
         """Try once; None when others stand in its place now."""
-        if now() > due.created_at + GIVEN_UP_AFTER:
+        if _is_too_late(due):
             return Tried("failed", f"Given up after a day. {due.error_message or ''}".strip(), counts=False)
         if due.user_id is not None and (reason := await self._find_objection(tenant_id, due, due.user_id)):
             return Tried("failed", reason, counts=False)
@@ -225,6 +225,12 @@ def _tell_failure(
 def _members(people: list[Person], role: str) -> list[Person]:
     reached = roles_reached(role)
     return [each for each in people if each.is_active and each.role in reached]
+
+
+def _is_too_late(due: Due) -> bool:
+    """Tell whether nobody came to it for a day, or it could not be tried at all for one."""
+    waits = due.retry_count == 0 and due.error_message is not None
+    return now() > (due.created_at if waits else due.not_before) + GIVEN_UP_AFTER
 
 
 def _judge(due: Due, sent: Sent) -> Tried:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from syncline.clock import now
-from syncline.connectors.base import Connector, Pipeline, RemoteObject
+from syncline.connectors.base import Connector, RemoteObject
+from syncline.connectors.reads import Pipeline
 from syncline.domain.mapping import Lookups, StageFact
 from syncline.domain.values import Value
 from syncline.store import definitions, tenants

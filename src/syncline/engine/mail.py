@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from email.message import EmailMessage
@@ -13,6 +12,7 @@ import aiosmtplib
 import structlog
 
 from syncline.config import Settings
+from syncline.domain.hosts import is_this_machine
 from syncline.errors import Unavailable
 
 _log = structlog.get_logger(__name__)
@@ -43,7 +43,7 @@ class _Server:
         """Whether to turn to TLS: never twice, before a password leaves this machine, else if offered."""
         if self.tls:
             return False
-        return True if self.password is not None and not _is_here(self.host) else None
+        return True if self.password is not None and not is_this_machine(self.host) else None
 
 
 def can_mail(settings: Settings) -> bool:
@@ -99,12 +99,3 @@ def _read(url: str) -> _Server:
         password=None if parts.password is None else unquote(parts.password),
         tls=parts.scheme == "smtps",
     )
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

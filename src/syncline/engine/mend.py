@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from syncline.clock import now
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.engine.absence import Absence
 from syncline.engine.compare import compare
 from syncline.engine.prepare import list_unreadable, prepare_page

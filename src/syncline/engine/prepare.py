@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from syncline.clock import from_ms, to_ms
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.domain.mapping import MappedRecord, Mapper
 from syncline.domain.values import write_moment

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Protocol
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import RemoteObject, Walk
+from syncline.connectors.base import RemoteObject
+from syncline.connectors.reads import Walk
 from syncline.engine import history, walk
 from syncline.engine.absence import Absence
 from syncline.engine.associate import Associator

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from syncline.clock import to_ms
-from syncline.connectors.base import Page, Platform
+from syncline.connectors.base import Platform
+from syncline.connectors.reads import Page
 from syncline.domain.changes import Copy, copy_row
 from syncline.domain.mapping import MappedRecord, Mapper, ObjectMap
 from syncline.domain.mapping_file import ConnectionMapping, load_mapping

@@ -9,7 +9,6 @@ import asyncio
 import functools
 import importlib.metadata
 import os
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
@@ -29,8 +28,6 @@ Attribute = str | int
 
 #: The variables by which OpenTelemetry's own programs are told where to send.
 _VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-#: Parts of a CRM's addresses that are the same for all records: words, versions, kinds of objects.
-_FIXED = re.compile(r"[A-Za-z][A-Za-z_-]{0,40}|v\d{1,2}|\d{4}-\d{2}|\d-\d{1,3}")
 #: How long the end of a program waits for its last spans to be taken.
 _FLUSH_MS = 3000
 
@@ -179,9 +176,3 @@ def traced(
         return wrapped
 
     return wrap
-
-
-def template_of(path: str) -> str:
-    """Return an address of a CRM without what tells one record from another."""
-    parts = path.partition("?")[0].split("/")
-    return "/".join(part if not part or _FIXED.fullmatch(part) else "{}" for part in parts)

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from syncline.clock import new_id, now
 from syncline.config import Settings
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.domain import identifiers
 from syncline.domain.records import RECORD_TYPES, RecordType, flatten
 from syncline.domain.undoing import LINK, Later

@@ -14,7 +14,8 @@ from functools import partial
 from itertools import pairwise
 
 from syncline.clock import now
-from syncline.connectors.base import Connector, Page, Walk
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import Page, Walk
 from syncline.engine.prepare import Prepared, list_unreadable, prepare_page
 from syncline.engine.write import CHUNK_BYTES, AlsoCommit, Target
 from syncline.errors import SynclineError

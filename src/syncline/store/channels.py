@@ -43,6 +43,17 @@ async def list_all(conn: Conn, *, tenant_id: UUID) -> list[Channel]:
         return await cursor.fetchall()
 
 
+HOLD_ALL = """
+select kind, name from app.channels where tenant_id = %(tenant_id)s order by kind, name for key share
+"""
+
+
+async def hold_all(conn: Conn, *, tenant_id: UUID) -> set[tuple[str, str]]:
+    """Return the channels there are, (kind, name). None of them can be removed until the transaction ends."""
+    cursor = await conn.execute(HOLD_ALL, {"tenant_id": tenant_id})
+    return {(kind, name) for kind, name in await cursor.fetchall()}
+
+
 FIND = (
     "select "
     + _COLUMNS
@@ -59,7 +70,22 @@ async def find(conn: Conn, kind: str, name: str, *, tenant_id: UUID) -> Channel 
 
 async def get(conn: Conn, kind: str, name: str, *, tenant_id: UUID) -> Channel:
     """Raises `NotFound`."""
-    found = await find(conn, kind, name, tenant_id=tenant_id)
+    return _require(await find(conn, kind, name, tenant_id=tenant_id), kind, name)
+
+
+LOCK = FIND + " for update"
+
+
+async def lock(conn: Conn, kind: str, name: str, *, tenant_id: UUID) -> Channel:
+    """Return a channel that is to be removed, behind whoever holds it; until the end of the transaction
+    nobody takes it for one that is there. Raises `NotFound`.
+    """
+    async with conn.cursor(row_factory=class_row(Channel)) as cursor:
+        await cursor.execute(LOCK, {"tenant_id": tenant_id, "kind": kind, "name": name})
+        return _require(await cursor.fetchone(), kind, name)
+
+
+def _require(found: Channel | None, kind: str, name: str) -> Channel:
     if found is None:
         raise NotFound(f"There is no channel {kind}:{name}.")
     return found

@@ -102,7 +102,10 @@ class Due:
     #: How often it was tried.
     retry_count: int
     error_message: str | None
+    #: When it was first to be told; also of one that is told again later.
     created_at: datetime
+    #: From when on it was to be tried this time.
+    not_before: datetime
     #: Whom their role stood for; None for an address, a channel, or a role.
     user_id: UUID | None = None
 
@@ -126,7 +129,7 @@ from due
 where u.tenant_id = %(tenant_id)s and due.tenant_id = u.tenant_id and u.id = due.id
 returning u.id, u.notification_type as channel, u.template_name as template, u.recipient,
   coalesce(u.subject, '') as subject, coalesce(u.body, '') as body, u.alert_id, u.mention, u.retry_count,
-  u.error_message, u.created_at, u.user_id
+  u.error_message, u.created_at, u.not_before, u.user_id
 """
 
 
@@ -293,16 +296,19 @@ async def list_of_alert(conn: Conn, alert_id: UUID, *, tenant_id: UUID) -> list[
         return await cursor.fetchall()
 
 
-# The time it was written is the time it is given a day from.
+# The time at which it was written stays: what is told of is no newer, and stays before what came of it.
 RETRY = """
-update crm.notifications set status = 'pending', not_before = %(now)s, created_at = %(now)s,
+update crm.notifications set status = 'pending', not_before = %(now)s,
   claimed_until = null, retry_count = 0, error_message = null
 where tenant_id = %(tenant_id)s and id = %(id)s and status = 'failed'
 """
 
 
 async def retry(conn: Conn, notification_id: UUID, *, tenant_id: UUID, now: datetime) -> None:
-    """Have one that was given up delivered after all. Raises `NotFound` where there is no such one."""
+    """Have one that was given up delivered after all, with all its attempts.
+
+    Raises `NotFound` where there is no such one.
+    """
     cursor = await conn.execute(RETRY, {"tenant_id": tenant_id, "id": notification_id, "now": now})
     if cursor.rowcount != 1:
         raise NotFound("There is no such notification that was given up.")

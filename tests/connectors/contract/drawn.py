@@ -10,7 +10,7 @@ from uuid import UUID
 
 from imitated import Crm
 
-from syncline.connectors.base import PropertyDefinition
+from syncline.connectors.reads import PropertyDefinition
 from syncline.domain.mapping import FieldMap, Lookups, Mapper, ObjectMap, StageFact
 from syncline.domain.mapping_check import PropertyFact, PropertyKind
 

@@ -5,6 +5,7 @@ A new connector brings one `Crm` and one line in `imitations`; the tests name no
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +21,9 @@ from syncline.errors import Unavailable
 #: What can go wrong with every call: no service, an answer that is a page of a gateway's or breaks off in the
 #: middle, a quota that is used up, a token that is none, one that may do nothing.
 Failure = Literal["unavailable", "garbled", "truncated", "limited", "token", "forbidden"]
+
+#: A word, a version, or nothing: of a path that begins with a slash.
+_WORD = re.compile(r"|[A-Za-z][A-Za-z-]*|v[0-9]|20[0-9]{2}-[0-9]{2}")
 
 SECRET = "a-secret-of-webhooks-0123456789"
 
@@ -112,6 +116,17 @@ class Crm(ABC):
             assert each.bucket in dearest, f"{each.path} goes into {each.bucket}, which has no quota"
             assert 0 < each.cost <= dearest[each.bucket], f"{each.method} {each.path} costs {each.cost}"
 
+    def check_templates(self) -> None:
+        """What a call tells of its path is the same for all accounts; braces stand for the rest."""
+        for each in self.requests:
+            if not each.template:
+                continue
+            path, told = each.path.split("/"), each.template.split("/")
+            assert len(path) == len(told), f"{each.template} does not stand for {each.path}"
+            for part, word in zip(path, told, strict=True):
+                assert word == part or re.fullmatch(r"\{\w*\}", word), each.template
+                assert word != part or _WORD.fullmatch(word), f"{each.template} tells {part}"
+
     # -- what is there
 
     @abstractmethod
@@ -195,3 +210,4 @@ class Imitation:
         async with self.open(server, variant) as crm:
             yield crm
             crm.check_costs()
+            crm.check_templates()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from imitated import Crm, Failure, Imitation
 from imitations import IMITATIONS
 
-from syncline.connectors.base import SERIAL, Connector
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import SERIAL
 from syncline.errors import (
     CallerMistake,
     RateLimited,

@@ -8,7 +8,7 @@ import pytest
 from imitated import Crm, Imitation
 from walked import read_all
 
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 
 pytestmark = pytest.mark.anyio

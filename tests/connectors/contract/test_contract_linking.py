@@ -10,7 +10,7 @@ import pytest
 from imitated import Crm
 from walked import ids_of
 
-from syncline.connectors.base import Association
+from syncline.connectors.reads import Association
 from syncline.connectors.writes import RemoteLink
 from syncline.errors import Invalid, NotFound, ParkRecord
 

@@ -9,7 +9,7 @@ import pytest
 from imitated import Crm, Imitation
 from walked import archived_of, ids_of, pages_of, read_all, unplain
 
-from syncline.connectors.base import Walk
+from syncline.connectors.reads import Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.errors import Invalid, NotFound
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from imitated import Crm
 
-from syncline.connectors.base import SERIAL, Connector, Page, Walk
+from syncline.connectors.base import Connector
+from syncline.connectors.reads import SERIAL, Page, Walk
 from syncline.connectors.records import RemoteRecord
 
 #: No way of reading has more pages here; whoever asks for more goes in a circle.

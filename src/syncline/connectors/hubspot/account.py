@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from syncline.clock import now
-from syncline.connectors.base import Account
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
+from syncline.connectors.reads import Account
 
 
 class _Details(msgspec.Struct, rename="camel"):

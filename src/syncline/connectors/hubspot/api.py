@@ -96,11 +96,11 @@ class Api:
         version = self._settled.get(route, self._first)
         while True:
             dated, legacy = _PATHS[route]
-            path = dated if version == VERSION else legacy
-            path = path.format(object=quote(object_name, safe=""), to=quote(to, safe=""))
+            template = dated if version == VERSION else legacy
+            path = template.format(object=quote(object_name, safe=""), to=quote(to, safe=""))
             request = Request(
                 method, path, query or {}, json=json, form=form, bucket=bucket,
-                idempotent=idempotent, authorized=authorized,
+                idempotent=idempotent, authorized=authorized, template=template,
             )  # fmt: skip
             try:
                 response = await self._send(request)

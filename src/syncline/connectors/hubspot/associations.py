@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from syncline.connectors.base import Association
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
 from syncline.connectors.hubspot.objects import association_type
+from syncline.connectors.reads import Association
 from syncline.errors import Unavailable
 
 #: What says that a record has no associations, or is no longer there to have any.

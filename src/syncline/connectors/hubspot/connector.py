@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from syncline.connectors.base import (
-    SERIAL,
-    Account,
-    Association,
-    Page,
-    Pipeline,
-    PropertyDefinition,
-    RemoteObject,
-    Walk,
-)
+from syncline.connectors.base import RemoteObject
 from syncline.connectors.defaults import Plain
 from syncline.connectors.hubspot import (
     account,
@@ -31,6 +22,7 @@ from syncline.connectors.hubspot import (
 from syncline.connectors.hubspot.api import Api, Version
 from syncline.connectors.hubspot.objects import CAPABILITIES, custom_object, find_object, is_direct
 from syncline.connectors.hubspot.properties import missing_external_id
+from syncline.connectors.reads import SERIAL, Account, Association, Page, Pipeline, PropertyDefinition, Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Send
 from syncline.connectors.writes import (

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import msgspec
 
-from syncline.connectors.base import Pipeline, PropertyDefinition, Stage
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
+from syncline.connectors.reads import Pipeline, PropertyDefinition, Stage
 from syncline.domain.mapping_check import PropertyKind
 
 #: Property types (properties guide, read 2026-08) in neutral words.

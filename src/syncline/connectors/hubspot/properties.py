@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from syncline.connectors.base import PropertyDefinition
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import read_as
 from syncline.connectors.hubspot.definitions import list_properties
 from syncline.connectors.hubspot.failures import CallRefused, Failure, Taken
 from syncline.connectors.hubspot.objects import EXTERNAL_ID
 from syncline.connectors.hubspot.refusals import explain
+from syncline.connectors.reads import PropertyDefinition
 from syncline.connectors.writes import PropertyPlan, PropertySet, WantedProperty
 from syncline.errors import SettingInvalid
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Page
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import (
     Records,
@@ -21,6 +20,7 @@ from syncline.connectors.hubspot.decode import (
     recall_record,
 )
 from syncline.connectors.hubspot.objects import modified_property
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.errors import Unavailable
 

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import Page
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import Records, parse_ms, read_records
 from syncline.connectors.hubspot.objects import modified_property
 from syncline.connectors.hubspot.reading import Asked, ask, widen
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Response
 from syncline.errors import Unavailable

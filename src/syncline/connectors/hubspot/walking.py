@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
-from syncline.connectors.base import SERIAL, Page, Walk
 from syncline.connectors.hubspot.api import Api
 from syncline.connectors.hubspot.decode import Records
 from syncline.connectors.hubspot.reading import (
@@ -21,6 +20,7 @@ from syncline.connectors.hubspot.reading import (
     list_records,
 )
 from syncline.connectors.hubspot.search import ID, id_page, search, search_ids
+from syncline.connectors.reads import SERIAL, Page, Walk
 from syncline.errors import CallerMistake, Unavailable
 
 _PROBE = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from syncline.clock import now
-from syncline.connectors.base import Account
 from syncline.connectors.pipedrive.api import Answer, Api
+from syncline.connectors.reads import Account
 from syncline.errors import Unavailable
 
 _COST = 2

@@ -16,6 +16,14 @@ Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 #: An answer of HTTP 200 without data has been seen now and then; the next one usually has them.
 _ATTEMPTS = 3
+#: The parts of paths that are the same in all accounts. Whatever is not among them is taken for an id.
+_WORDS = frozenset(
+    (
+        "", "api", "v1", "v2", "activities", "activityFields", "archived", "dealFields", "deals", "leads",
+        "me", "merge", "notes", "organizationFields", "organizations", "personFields", "persons", "pipelines",
+        "search", "stages", "users", "webhooks",
+    )
+)  # fmt: skip
 
 
 class Envelope(msgspec.Struct):
@@ -72,8 +80,9 @@ class Api:
         `may_be_empty`: v1 writes an empty list that way.
         """
         request = Request(
-            method, path, query or {}, json=json, bucket=bucket, cost=cost, idempotent=idempotent
-        )
+            method, path, query or {}, json=json, bucket=bucket, cost=cost, idempotent=idempotent,
+            template=template_of(path),
+        )  # fmt: skip
         left = _ATTEMPTS if idempotent else 1
         while True:
             response = await self._send(request)
@@ -86,6 +95,11 @@ class Api:
             left -= 1
             if not left:
                 raise Unavailable("Pipedrive answered without any data.")
+
+
+def template_of(path: str) -> str:
+    """Return a path without what tells one record from another."""
+    return "/".join(part if part in _WORDS else "{}" for part in path.split("/"))
 
 
 def read_envelope(body: bytes) -> tuple[Envelope, bool]:

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from syncline.connectors.base import (
-    SERIAL,
-    Account,
-    Association,
-    Page,
-    Pipeline,
-    PropertyDefinition,
-    RemoteObject,
-    Walk,
-)
+from syncline.connectors.base import RemoteObject
 from syncline.connectors.defaults import Plain, fill_empty
 from syncline.connectors.pipedrive import (
     account,
@@ -38,6 +29,7 @@ from syncline.connectors.pipedrive.objects import (
     get_object,
     get_place,
 )
+from syncline.connectors.reads import SERIAL, Account, Association, Page, Pipeline, PropertyDefinition, Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Send
 from syncline.connectors.writes import (

@@ -32,7 +32,7 @@ from syncline.connectors.records import RemoteRecord
 from syncline.connectors.text import decode_as_is, make_storable
 from syncline.errors import RecordUnreadable, Unavailable
 
-#: (remote id or "", reason, original text), as in `base.Page.unreadable`.
+#: (remote id or "", reason, original text), as in `reads.Page.unreadable`.
 Unreadable = tuple[str, str, str]
 Properties = dict[str, Any]
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from syncline.connectors.base import Pipeline, PropertyDefinition, Stage
 from syncline.connectors.pipedrive.api import Api
 from syncline.connectors.pipedrive.decode import ADDRESS_PARTS
 from syncline.connectors.pipedrive.objects import (
@@ -25,6 +24,7 @@ from syncline.connectors.pipedrive.objects import (
     TASKS,
     get_place,
 )
+from syncline.connectors.reads import Pipeline, PropertyDefinition, Stage
 from syncline.domain.mapping_check import PropertyKind
 from syncline.errors import Unavailable
 

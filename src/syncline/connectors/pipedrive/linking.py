@@ -11,7 +11,6 @@ from typing import Any, cast
 
 import msgspec
 
-from syncline.connectors.base import Association
 from syncline.connectors.pipedrive.api import Api
 from syncline.connectors.pipedrive.objects import (
     ACTIVITIES,
@@ -22,6 +21,7 @@ from syncline.connectors.pipedrive.objects import (
 )
 from syncline.connectors.pipedrive.reading import Lists
 from syncline.connectors.pipedrive.rounds import Rounds, Step
+from syncline.connectors.reads import Association
 from syncline.connectors.writes import RemoteLink, WriteOutcome
 from syncline.errors import Invalid, NotFound, RecordRejected
 

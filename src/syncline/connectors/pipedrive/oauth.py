@@ -65,6 +65,7 @@ async def _ask_token(
         authorized=False,
         origin=_ORIGIN,
         basic=(client_id, client_secret),
+        template="/oauth/token",
     )
     response = await send(request)
     try:

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any, cast
 
 from syncline.clock import from_ms, now, to_ms
-from syncline.connectors.base import Page
 from syncline.connectors.pipedrive.api import Answer, Api
 from syncline.connectors.pipedrive.decode import Records, read_records
 from syncline.connectors.pipedrive.fields import add_labels, list_fields
 from syncline.connectors.pipedrive.objects import DEALS, IDS, PAGE, USERS, get_place
+from syncline.connectors.reads import Page
 from syncline.connectors.transport import Response
 from syncline.errors import Invalid, NotFound, Unavailable
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 import msgspec
 
 from syncline.clock import now, to_ms
-from syncline.connectors.base import SERIAL, Page, Walk
 from syncline.connectors.pipedrive.api import Api
 from syncline.connectors.pipedrive.decode import Records
 from syncline.connectors.pipedrive.objects import PAGE, get_place
 from syncline.connectors.pipedrive.reading import Lists
+from syncline.connectors.reads import SERIAL, Page, Walk
 from syncline.errors import CallerMistake, Unavailable
 
 #: Newest records that are looked at, to guess how many there are.

@@ -11,16 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from syncline.clock import from_ms, now, to_ms
-from syncline.connectors.base import (
-    SERIAL,
-    Account,
-    Association,
-    Page,
-    Pipeline,
-    PropertyDefinition,
-    RemoteObject,
-    Walk,
-)
+from syncline.connectors.base import RemoteObject
 from syncline.connectors.defaults import Plain
 from syncline.connectors.postgres import describing, sending
 from syncline.connectors.postgres.catalogue import INTEGERS, Table
@@ -54,6 +45,7 @@ from syncline.connectors.postgres.wire import (
     Watch,
     Watched,
 )
+from syncline.connectors.reads import SERIAL, Account, Association, Page, Pipeline, PropertyDefinition, Walk
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Request, Send
 from syncline.connectors.webhooks import WebhookEvent
@@ -380,7 +372,7 @@ class Postgres(Plain):
         return {each.name: self._places.of(each.name) for each in OBJECTS}
 
     async def _ask(self, path: str, asked: msgspec.Struct, kind: type[T]) -> T:
-        return read_answer(await self._send(Request("POST", path, json=asked)), kind)
+        return read_answer(await self._send(Request("POST", path, json=asked, template=path)), kind)
 
 
 def _check_writable(object_name: str, count: int = 0, most: int = CAPABILITIES.write_batch) -> None:

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from syncline.connectors.base import Page
 from syncline.connectors.postgres.virtual import add_virtual
 from syncline.connectors.postgres.wire import Row, Rows
+from syncline.connectors.reads import Page
 from syncline.connectors.records import RemoteRecord
 from syncline.connectors.transport import Response
 from syncline.errors import RecordUnreadable, Unavailable

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-from syncline.connectors.base import Pipeline, PropertyDefinition, Stage
 from syncline.connectors.postgres.catalogue import Column, Table
 from syncline.connectors.postgres.places import EXTERNAL_ID
 from syncline.connectors.postgres.virtual import TYPE, describe_virtual
+from syncline.connectors.reads import Pipeline, PropertyDefinition, Stage
 from syncline.connectors.writes import PropertyPlan, WantedProperty
 from syncline.domain.mapping_check import PropertyKind
 

@@ -88,14 +88,14 @@ async def _send(
 ) -> None:
     rows = [WriteRow(each.remote_id, dict(each.properties), each.external_id) for each in writes]
     asked = WriteRows(table.place, rows, idempotent)
-    answer = await send(Request("POST", "/write", json=asked, idempotent=idempotent))
+    answer = await send(_request("/write", asked, idempotent=idempotent))
     found = read_answer(answer, Outcomes).outcomes
     for write, each in zip(writes, found, strict=True):
         outcomes[write.key] = _outcome(object_name, write.key, write.remote_id, each)
 
 
 async def archive_many(send: Send, place: Place, remote_ids: Sequence[str]) -> list[WriteOutcome]:
-    answer = await send(Request("POST", "/archive", json=ArchiveRows(place, list(remote_ids))))
+    answer = await send(_request("/archive", ArchiveRows(place, list(remote_ids))))
     found = read_answer(answer, Outcomes).outcomes
     return [_outcome("", each, each, outcome) for each, outcome in zip(remote_ids, found, strict=True)]
 
@@ -103,7 +103,7 @@ async def archive_many(send: Send, place: Place, remote_ids: Sequence[str]) -> l
 async def erase_many(
     send: Send, place: Place, columns: tuple[str, ...], remote_ids: Sequence[str]
 ) -> list[WriteOutcome]:
-    answer = await send(Request("POST", "/erase", json=EraseRows(place, list(remote_ids), columns)))
+    answer = await send(_request("/erase", EraseRows(place, list(remote_ids), columns)))
     found = read_answer(answer, Outcomes).outcomes
     return [_outcome("", each, each, outcome) for each, outcome in zip(remote_ids, found, strict=True)]
 
@@ -123,8 +123,15 @@ async def refer_many(
         failure = RecordRejected(f"{pair[0]} and {pair[1]} do not refer to each other in this CRM.")
         return [WriteOutcome(each.key, failure=failure, unwritten=True) for each in links]
     asked = ReferRows(places.of(near), column[0], refers)
-    found = read_answer(await send(Request("POST", path, json=asked)), Outcomes).outcomes
+    found = read_answer(await send(_request(path, asked)), Outcomes).outcomes
     return [_outcome("", each.key, None, outcome) for each, outcome in zip(links, found, strict=True)]
+
+
+def _request(
+    path: str, asked: WriteRows | ArchiveRows | EraseRows | ReferRows, *, idempotent: bool = True
+) -> Request:
+    """Return the request to write something; its path says what, and never of which row."""
+    return Request("POST", path, json=asked, idempotent=idempotent, template=path)
 
 
 def _outcome(object_name: str, key: str, remote_id: str | None, found: Outcome) -> WriteOutcome:

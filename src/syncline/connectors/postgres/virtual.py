@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from syncline.connectors.base import PropertyDefinition
+from syncline.connectors.reads import PropertyDefinition
 
 DEALS, ACTIVITIES = "deals", "activities"
 #: The pipeline every deal is in where the table has no column for it.
