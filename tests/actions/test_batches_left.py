@@ -8,6 +8,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import Any
+from uuid import UUID
 
 import pytest
 from record_rows import Desk, make_desk
@@ -22,6 +24,8 @@ from syncline.actions.people import PersonChange, add_person, change_person
 from syncline.actions.work import run_worker
 from syncline.config import Settings
 from syncline.domain.callers import Caller
+from syncline.errors import Invalid
+from syncline.store.batches import Batch
 from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
@@ -94,6 +98,8 @@ async def test_nobody_goes_on_for_somebody_who_may_not_any_more(desk: Desk, chan
     await change_person(desk.hub, operator(desk), desk.manager.user_id, change)
     [batch] = await go_on_with_left(desk.hub, seconds=0.0)
     assert (batch.state, batch.changed) == ("cancelled", 0)
+    assert batch.failure == "Who began it may not any more."
+    assert not batch.was_given_up
     assert await desk.rows.select("select 1 as n from crm.contacts where job_title = 'x'") == []
 
 
@@ -126,21 +132,91 @@ async def test_a_worker_goes_on_with_an_import_that_was_left(desk: Desk):
     assert state == "success"
 
 
-async def test_what_fails_each_time_is_left_to_a_person(desk: Desk, monkeypatch: pytest.MonkeyPatch):
-    plan = await upload(desk, "contact", PEOPLE)
+async def give_up(desk: Desk, monkeypatch: pytest.MonkeyPatch, *, after: int = 0) -> tuple[Batch, list[int]]:
+    """Let an import of two rows a chunk fail again and again behind so many; returns it, and the calls."""
+    plan = await upload(desk, "contact", "email\n" + "".join(f"p{n}@example.com\n" for n in range(6)))
     await batches.begin_batch(desk.hub, desk.manager, plan.batch.id)
-    calls = 0
+    do_chunk, calls = batches._do_chunk, list[int]()  # pyright: ignore[reportPrivateUsage]
 
-    async def fail(*_: object) -> None:
-        nonlocal calls
-        calls += 1
-        raise ZeroDivisionError
+    async def fail(*given: Any) -> None:
+        calls.append(1)
+        if len(calls) > after:
+            raise ZeroDivisionError
+        await do_chunk(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "AT_ONCE", 2)
+        patch.setattr(batches, "_do_chunk", fail)
+        for _ in range(8):
+            await go_on_with_left(desk.hub, seconds=0.0)
+    return (await batches.read_batch(desk.hub, desk.manager, plan.batch.id)).batch, calls
+
+
+async def test_what_fails_each_time_ends_and_says_why(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    batch, calls = await give_up(desk, monkeypatch, after=1)
+    # One of them did its rows: what counts is how often it came to nothing at one place.
+    assert len(calls) == 6
+    assert (batch.state, batch.done, batch.was_given_up) == ("partial", 2, True)
+    assert batch.failure is not None
+    assert "after 5 tries" in batch.failure
+    assert "ZeroDivisionError" in batch.failure
+    assert batch.ended_at is not None
+    assert await go_on_with_left(desk.hub, seconds=0.0) == []
+
+
+async def test_what_was_given_up_goes_on_where_it_was_when_it_is_begun_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    given_up, _ = await give_up(desk, monkeypatch, after=1)
+    batch = await batches.apply_batch(desk.hub, desk.manager, given_up.id)
+    assert (batch.state, batch.done, batch.created, batch.failure) == ("success", 6, 6, None)
+    log = await desk.rows.select("select count(*) as n from crm.change_log where run_id is not null")
+    assert log == [{"n": 6}]
+    with pytest.raises(Invalid, match="ended"):
+        await batches.begin_batch(desk.hub, desk.manager, given_up.id)
+
+
+async def test_what_was_given_up_is_taken_back_as_far_as_it_got(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    given_up, _ = await give_up(desk, monkeypatch, after=1)
+    planned = await batches.plan_undo_of(desk.hub, desk.manager, given_up.id)
+    undone = await batches.apply_batch(desk.hub, desk.manager, planned.id)
+    assert (undone.state, undone.rows, undone.changed) == ("success", 2, 2)
+    assert await desk.rows.select("select 1 as n from crm.contacts where archived_at is null") == []
+    with pytest.raises(Invalid, match="taken back"):
+        await batches.begin_batch(desk.hub, desk.manager, given_up.id)
+
+
+async def test_a_big_batch_keeps_no_small_one_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batches, "AT_ONCE", 1)
+    ids: list[UUID] = []
+    for rows in (40, 1, 3):
+        text = "email\n" + "".join(f"b{rows}-{n}@example.com\n" for n in range(rows))
+        plan = await upload(desk, "contact", text)
+        await batches.begin_batch(desk.hub, desk.manager, plan.batch.id)
+        ids.append(plan.batch.id)
+    ended = await go_on_with_left(desk.hub, seconds=0.0)
+    assert {each.state for each in ended} == {"success"}
+    assert [each.id for each in ended] == [ids[1], ids[2], ids[0]]
+
+
+async def test_one_that_fails_keeps_none_of_the_others_from_going_on(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+):
+    given_up, _ = await give_up(desk, monkeypatch)
+    assert given_up.done == 0
+    other = await upload(desk, "contact", PEOPLE)
+    await batches.begin_batch(desk.hub, desk.manager, given_up.id)
+    await batches.begin_batch(desk.hub, desk.manager, other.batch.id)
+    do_chunk = batches._do_chunk  # pyright: ignore[reportPrivateUsage]
+
+    async def fail(conn: Any, hub: Any, caller: Any, batch: Batch) -> None:
+        if batch.id == given_up.id:
+            raise ZeroDivisionError
+        await do_chunk(conn, hub, caller, batch)
 
     monkeypatch.setattr(batches, "_do_chunk", fail)
-    failed: dict[object, int] = {}
-    for _ in range(8):
-        await go_on_with_left(desk.hub, seconds=0.0, failed=failed)  # type: ignore[arg-type]
-    assert calls == 5
+    [ended] = await go_on_with_left(desk.hub, seconds=0.0)
+    assert (ended.id, ended.state) == (other.batch.id, "success")
 
 
 async def test_an_import_killed_again_and_again_does_every_row_once(

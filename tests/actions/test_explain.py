@@ -155,7 +155,7 @@ async def test_not_at_the_crm_and_not_allowed_to_be_made_there(case: Case):
     await case.require(
         "not_linked", "syncline writing allow acme --object contacts --create", "does not have it"
     )
-    # Allowed since, but made before
+    # Allowed, but not in the queue
     await case.rows.execute(
         "insert into sync.writing (tenant_id, connection_id, object, record_type, scope, allowed_at,"
         " allowed_by) values (%(tenant_id)s, %(connection)s, 'contacts', 'contact', 'create', now(), 'test')",

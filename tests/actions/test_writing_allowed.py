@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,8 +13,10 @@ from syncline.actions.connect import Connected
 from syncline.actions.hub import Hub
 from syncline.actions.permissions import Wish
 from syncline.actions.properties import apply_properties
+from syncline.actions.push import push
 from syncline.actions.sync import sync
 from syncline.actions.writing import (
+    Allowed,
     allow,
     forbid,
     plan_allow,
@@ -51,6 +54,13 @@ async def pick(rows: Rows, number: int) -> list[UUID]:
         number=number,
     )
     return [row["record_id"] for row in found]
+
+
+def truth(world: World, name: str) -> list[dict[str, Any]]:
+    """Return every property of the living records of an object."""
+    store = world.store(name)
+    plan = store.plan_once(store.definitions)
+    return [plan.properties(store.records[each]) for each in store.living]
 
 
 async def permissions(hub: Hub) -> list[tuple[str, str]]:
@@ -151,6 +161,71 @@ async def test_creating_needs_the_property_of_our_ids(hub: Hub, connection: UUID
     await apply_properties(hub, "acme", objects=["contacts"])
     await allow(hub, "acme", wish, by="ann")
     assert await permissions(hub) == [("create", "")]
+
+
+async def allow_making(hub: Hub) -> Allowed:
+    await apply_properties(hub, "acme", objects=["contacts"])
+    return await allow(hub, "acme", Wish("contacts", create=True), by="ann")
+
+
+async def test_what_was_made_before_making_was_allowed_reaches_the_crm_once_it_is(
+    hub: Hub, world: World, rows: Rows, connection: UUID
+):
+    await allow(hub, "acme", Wish("contacts"), by="ann")
+    await rows.execute(
+        "insert into crm.contacts (tenant_id, id, email, first_name) values"
+        " (%(tenant_id)s, gen_random_uuid(), 'early@here.example', 'Early'),"
+        " (%(tenant_id)s, gen_random_uuid(), 'gone@here.example', 'Gone')"
+    )
+    await rows.execute("update crm.contacts set archived_at = now() where first_name = 'Gone'")
+    assert await rows.queue() == []
+    plan = await plan_allow(hub, "acme", Wish("contacts", create=True))
+    assert (plan.missing, plan.differing) == (1, 0)
+    done = await allow_making(hub)
+    assert done.queued == 1
+    assert await rows.queue() == [("acme", "pending", ["created_at", "email", "first_name"], 1)]
+    assert (await push(hub, "acme", by="ann")).drained.created == 1
+    names = [each["firstname"] for each in truth(world, "contacts")]
+    assert names.count("Early") == 1
+    assert "Gone" not in names
+    assert await rows.queue() == []
+    # Once more nothing is new.
+    assert (await allow_making(hub)).queued == 0
+
+
+async def test_what_may_be_made_waits_for_the_first_field_that_may_be_written(
+    hub: Hub, rows: Rows, connection: UUID
+):
+    await rows.insert("contact", email="early@here.example", first_name="Early")
+    assert (await allow_making(hub)).queued == 0
+    assert await rows.queue() == []
+    done = await allow(hub, "acme", Wish("contacts", ("email", "first_name")), by="ann")
+    assert (done.plan.missing, done.queued) == (1, 1)
+
+
+async def test_making_that_was_forbidden_and_is_allowed_again_takes_up_what_was_made_meanwhile(
+    hub: Hub, rows: Rows, connection: UUID
+):
+    await allow(hub, "acme", Wish("contacts"), by="ann")
+    await allow_making(hub)
+    await forbid(hub, "acme", Wish("contacts", create=True))
+    await rows.insert("contact", email="between@here.example", first_name="Between")
+    assert (await allow_making(hub)).queued == 1
+
+
+async def test_of_activities_only_those_are_made_that_an_object_is_for(
+    hub: Hub, connect: Connect, rows: Rows
+):
+    await connect(objects=("owners", "calls", "notes"))
+    await sync(hub)
+    at = "2026-03-04 05:06:07+00"
+    for sort in ("call", "note", "note", "meeting"):
+        await rows.insert("activity", type=sort, subject=f"A {sort}", body=sort, occurred_at=at)
+    for name, count in (("notes", 2), ("calls", 1)):
+        await allow(hub, "acme", Wish(name), by="ann")
+        await apply_properties(hub, "acme", objects=[name])
+        done = await allow(hub, "acme", Wish(name, create=True), by="ann")
+        assert (done.plan.missing, done.queued) == (count, count)
 
 
 async def test_archiving_and_associating_are_allowed_by_themselves(hub: Hub, rows: Rows, connection: UUID):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import pytest
+from two_way_rows import Rows
 
 from syncline.actions.connect import Wish as ConnectWish
 from syncline.actions.connect import connect_token
@@ -58,6 +59,18 @@ async def test_notes_are_made_only_where_they_may_be_tied(connected: Hub):
     assert await permissions(connected) == []
     await allow(connected, "sales", Wish("notes", create=True, associate=True), by="ann")
     assert (await plan_allow(connected, "sales", wish)).create_problem is None
+
+
+async def test_of_notes_that_are_here_only_those_that_belong_to_something_are_made(connected: Hub):
+    rows = Rows(connected)
+    [contact] = await rows.select("select id from crm.contacts order by id limit 1")
+    at = "2026-03-04 05:06:07+00"
+    await rows.insert("activity", type="note", body="Alone", occurred_at=at)
+    await rows.insert("activity", type="note", body="Theirs", occurred_at=at, contact_id=contact["id"])
+    done = await allow(connected, "sales", Wish("notes", ("body",), create=True, associate=True), by="ann")
+    assert (done.plan.missing, done.queued) == (1, 1)
+    [waiting] = await rows.select("select fields from sync.queue")
+    assert waiting["fields"] == ["body", "contact_id", "created_at", "occurred_at", "type"]
 
 
 async def test_no_property_is_wanted_of_them(connected: Hub):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -53,3 +54,16 @@ def test_a_refusal_says_what_would_be_enough():
 
 def test_a_rep_does_not_see_all_and_the_others_do():
     assert [caller(role).sees_all for role in ROLES] == [False, True, True]
+
+
+def test_two_see_the_same_with_the_same_tenant_role_and_owners_only():
+    one, two = uuid4(), uuid4()
+    rep = Caller(one, "rep", "rep@example.com", "web", owner_ids=frozenset([one, two]))
+    assert rep.sees_as(replace(rep, owner_ids=frozenset([two, one]), name="key:rep", source="api"))
+    for other in (
+        replace(rep, owner_ids=frozenset([one])),
+        replace(rep, owner_ids=frozenset()),
+        replace(rep, role="manager"),
+        replace(rep, tenant_id=two),
+    ):
+        assert not rep.sees_as(other)

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -59,7 +60,7 @@ async def governor(db: Database) -> AsyncGenerator[Governor]:
         yield opened
 
 
-def make_calls(script: Script, governor: Governor, **options: float) -> Calls:
+def make_calls(script: Script, governor: Governor, **options: Any) -> Calls:
     return Calls(script, governor, FixedToken(Token("t")), backoff_seconds=0.001, **options)
 
 
@@ -90,6 +91,21 @@ async def test_a_wait_longer_than_the_bounds_is_left_to_the_caller(governor: Gov
         await make_calls(script, governor).send(GET)
     assert caught.value.after_seconds == 3600
     assert len(script.tokens) == 1
+
+
+async def test_who_is_to_end_waits_for_no_failure(governor: Governor) -> None:
+    ending = asyncio.Event()
+    script = Script([Unavailable(f"failure {n}", after_seconds=60) for n in range(3)])
+    call = asyncio.create_task(make_calls(script, governor, ending=ending).send(GET))
+    while not script.tokens:
+        await asyncio.sleep(0.01)
+    ending.set()
+    with pytest.raises(Unavailable, match="failure 0"):
+        async with asyncio.timeout(20):
+            await call
+    with pytest.raises(Unavailable, match="failure 1"):
+        await make_calls(script, governor, ending=ending).send(GET)
+    assert await make_calls(Script(), governor, ending=ending).send(GET) is OK
 
 
 async def test_the_time_for_all_attempts_is_bounded(governor: Governor) -> None:

@@ -160,6 +160,25 @@ async def test_a_waiting_row_makes_nobody_who_is_to_be_erased(two: Two) -> None:
     assert await two.left_here() == 0
 
 
+async def test_nobody_who_is_to_be_erased_is_tied_to_anything(two: Two) -> None:
+    await two.one.allow("contacts", "associate", fields=())
+    other = two.one.world.create("contacts", {"email": "other@people.example"}).id
+    company = two.one.world.create("companies", {"name": "Us"}).id
+    await two.one.sync("contacts", "companies")
+    await two.one.execute(
+        "update crm.contacts set company_id = (select record_id from sync.links where object = 'companies')"
+        " where email in (%(email)s, 'other@people.example')",
+        email=EMAIL,
+    )
+    erasure_id = await two.order()
+    await two.one.push()
+    assert list(two.one.world.associated("0-1", two.remote_id, "0-2")) == []
+    assert list(two.one.world.associated("0-1", other, "0-2")) == [company]
+    told = await two.one.select("select remote_id from sync.remote_changes where action = 'associated'")
+    assert told == [{"remote_id": str(other)}]
+    assert await two.go_on(erasure_id)
+
+
 async def test_who_was_made_by_a_process_that_died_is_looked_for_and_erased(two: Two) -> None:
     assert await push_and_die(two.other, answered="upsert")
     assert len(two.made_there()) == 1

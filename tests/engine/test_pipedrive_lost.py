@@ -23,14 +23,16 @@ from making import (
     write_task,
 )
 from mortal import push_and_die
-from simulated import Mirror
+from simulated import Mirror, reopened
 from test_pipedrive_sync import KINDS, mirror_of, sync, world_behind, world_of
 
 from syncline.config import Settings
+from syncline.engine import leave
 from syncline.errors import LeaseLost
 from syncline.simulators.pipedrive.account import Actor
 from syncline.simulators.pipedrive.app import App
 from syncline.store.db import Database
+from syncline.store.urls import DatabaseUrls
 
 pytestmark = pytest.mark.anyio
 
@@ -257,6 +259,43 @@ async def test_an_answer_that_another_worker_keeps_from_being_stored_counts_from
         " where state = 'sent' and action = 'created'"
     )
     assert rows == [{"is_late": True}]
+
+
+async def test_a_create_that_waited_for_quota_counts_from_when_it_left(
+    mirror: Mirror, gate: Gate, database_urls: DatabaseUrls, monkeypatch: pytest.MonkeyPatch
+):
+    """Killed behind that, it is not looked for before it must have arrived, however long it had waited."""
+    monkeypatch.setattr(leave, "_NOTE_SECONDS", 0.0)
+    await write_note(mirror, "Late", (await find_parents(mirror))["deals"][1])
+    hold = gate.hold("/notes", answered=False)
+    await set_quota(mirror, 60)
+    async with reopened(mirror, database_urls.app) as other:
+        pushing = asyncio.create_task(other.push())
+        async with asyncio.timeout(20):
+            while not await mirror.select("select 1 from sync.remote_changes where state = 'sent'"):
+                await asyncio.sleep(0.02)
+        await mirror.execute(
+            "update sync.remote_changes set sent_at = sent_at - interval '1 hour'"
+            " where tenant_id = %(tenant_id)s and state = 'sent'"
+        )
+        await set_quota(mirror, 0)
+        await hold.wait()
+        rows = await mirror.select(
+            "select sent_at > now() - interval '30 minutes' as is_late from sync.remote_changes"
+            " where state = 'sent' and action = 'created'"
+        )
+        hold.release()
+        await pushing
+    assert rows == [{"is_late": True}]
+    await assert_settled(mirror)
+
+
+async def set_quota(mirror: Mirror, seconds: int) -> None:
+    """Let no call out for so long."""
+    async with mirror.db.transaction(tenant_id=None) as conn:
+        await conn.execute(
+            "update sync.quota_buckets set closed_until = now() + make_interval(secs => %s)", (seconds,)
+        )
 
 
 async def test_a_colleagues_equal_that_a_pull_met_comes_in_with_the_answer(mirror: Mirror, gate: Gate):

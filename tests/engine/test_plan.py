@@ -18,7 +18,7 @@ from syncline.actions.plan import Plan, plan, read_plan
 from syncline.actions.push import list_held, push
 from syncline.actions.sync import sync
 from syncline.config import Settings
-from syncline.engine.sending import WritingStopped
+from syncline.engine.leave import WritingStopped
 from syncline.errors import Invalid
 from syncline.store.effects import Change
 

@@ -13,7 +13,7 @@ from simulated import TOKEN, Mirror, Watch, mirror_of, truth, world_of
 
 from syncline.clock import now, to_ms
 from syncline.config import Settings
-from syncline.engine.sending import WritingStopped
+from syncline.engine.leave import WritingStopped
 from syncline.errors import TokenRejected
 from syncline.store import overrides
 from syncline.store.db import Database

@@ -160,6 +160,26 @@ async def test_a_file_is_imported_after_a_look_and_taken_back(visit: Visit, site
     assert site.execute(living) == [(0,)]
 
 
+async def test_an_import_that_was_given_up_says_why_and_goes_on(visit: Visit, site: Site) -> None:
+    visitor = await visit(MANAGER)
+    page = await visitor.go("/import")
+    await page.get_by_label("File").set_input_files(
+        {"name": "one.csv", "mimeType": "text/csv", "buffer": b"E-mail\ngiven-up@north.example\n"}
+    )
+    await page.get_by_role("button", name="Read it").click()
+    await page.get_by_role("button", name="Import", exact=True).click()
+    await page.get_by_text("1 made").wait_for()
+    site.execute(
+        "update app.batches set state = 'partial', terms = terms || '{\"reason\": \"It rained.\"}'"
+        " where planned_at = (select max(planned_at) from app.batches) returning id"
+    )
+    await page.reload()
+    assert await page.get_by_text("It rained.").is_visible()
+    await page.get_by_role("button", name="Go on with it").click()
+    await page.get_by_text("Success").wait_for()
+    assert not await page.get_by_text("It rained.").is_visible()
+
+
 async def test_a_change_made_in_sql_appears_on_an_open_page(visit: Visit, site: Site) -> None:
     [(record,)] = site.execute("select id from crm.contacts where archived_at is null order by email limit 1")
     page = await (await visit()).go(f"/contacts/{record}")

@@ -96,21 +96,26 @@ async def list_batches(hub: Hub, caller: Caller, *, limit: int = 50) -> list[Bat
 
 
 async def begin_batch(hub: Hub, caller: Caller, batch_id: UUID) -> Batch:
-    """Let a planned batch begin; `go_on` does it. Begun twice, it began once.
+    """Let a planned batch begin, or one that was given up go on; `go_on` does it. Begun twice, it began once.
 
-    Raises `NotFound`, and `Invalid` for one that has ended or has nothing to do.
+    Raises `NotFound`, and `Invalid` for one that has ended otherwise, is taken back, or has nothing to do.
     """
     caller.require("records:bulk")
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id, lock=True)
-        if batch.state not in ("planned", "running"):
+        if batch.state not in ("planned", "running") and not batch.was_given_up:
             raise Invalid(f"It has ended: {batch.state}. Plan it again.")
+        if (
+            batch.was_given_up
+            and await batches.find_undo(conn, batch_id, tenant_id=hub.tenant_id) is not None
+        ):
+            raise Invalid("It has been taken back. Plan it again.")
         if batch.rows == 0:
             raise Invalid("There is nothing to be done.")
         if batch.kind == "import" and not batch.terms.get("mapping"):
             raise Invalid("Say first which column is which field.")
         await batches.begin(conn, batch_id, caller, tenant_id=hub.tenant_id, now=now())
-        if batch.state == "planned":
+        if batch.state != "running":
             await note(conn, caller, f"batch.{batch.kind}", str(batch_id), {"rows": batch.rows})
         return await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
 
@@ -122,19 +127,22 @@ async def go_on(
     *,
     watch: Watch = unwatched,
     stop: asyncio.Event | None = None,
+    chunks: int | None = None,
 ) -> Batch:
     """Do what a batch that was begun has left, and return it as it ended, or as it is at `stop`.
 
-    Several at once take turns.
+    With `chunks` it does so many at most. Several at once take turns.
     """
     caller.require("records:bulk")
+    left = chunks
     while True:
         async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
             # Before anything is locked: an erasure waits for this with locks that this would wait for.
             await barred.pass_gate(conn, tenant_id=hub.tenant_id)
             batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id, lock=True)
-            if batch.state != "running" or (stop is not None and stop.is_set()):
+            if batch.state != "running" or (stop is not None and stop.is_set()) or left == 0:
                 return batch
+            left = None if left is None else left - 1
             await _do_chunk(conn, hub, caller, batch)
             batch = await batches.get(conn, batch_id, tenant_id=hub.tenant_id)
         watch(batch.done, batch.rows)

@@ -5,6 +5,7 @@ Refuses an older or newer schema and a role that row-level security would not ho
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -52,9 +53,9 @@ class Hub:
         return Vault(keys, lambda: find_keys(self.settings))
 
     @asynccontextmanager
-    async def remotes(self) -> AsyncGenerator[Remotes]:
-        """Open what leads to the CRMs for the length of the block."""
-        async with Remotes(self.db, self.vault()) as remotes:
+    async def remotes(self, ending: asyncio.Event | None = None) -> AsyncGenerator[Remotes]:
+        """Open what leads to the CRMs for the length of the block; `ending` as in `Remotes`."""
+        async with Remotes(self.db, self.vault(), ending) as remotes:
             yield remotes
 
     async def list_connections(self, names: Sequence[str] = ()) -> list[Connection]:

@@ -101,13 +101,22 @@ async def subscribe(
 
 
 def may_hear(caller: Caller, event: Event) -> bool:
-    """Tell whether somebody may know of an event: a rep of own and unassigned records only."""
+    """Tell whether somebody may know of an event: a rep of own and unassigned records only.
+
+    Of a record that goes to somebody else whoever had it hears that once, for their lists to show it no more.
+    """
     change = event.change
     if change is None or caller.sees_all:
         return True
     if change.record_type not in _OWNED:
         return True
-    return change.has_owner and (change.owner_id is None or change.owner_id in caller.owner_ids)
+    if change.has_moved and _may_see(caller, change.former_owner_id):
+        return True
+    return change.has_owner and _may_see(caller, change.owner_id)
+
+
+def _may_see(caller: Caller, owner_id: UUID | None) -> bool:
+    return owner_id is None or owner_id in caller.owner_ids
 
 
 #: Kinds of records that belong to somebody; who the owners are is no secret.

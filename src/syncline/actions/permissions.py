@@ -178,6 +178,23 @@ def as_allowance(before: Allowance, wish: Wish, fields: Iterable[str]) -> Allowa
     )
 
 
+def list_sorts(objects: Mapping[str, ObjectMap], name: str) -> tuple[list[str] | None, list[str]] | None:
+    """Return which sorts of its kind are records of one object (None: any), and which are another's.
+
+    None where a new record never becomes one of this object: of two that would fit, the first in the mapping
+    is meant.
+    """
+    mapping, others = objects[name], list[str]()
+    for each in objects.values():
+        if each is mapping:
+            break
+        if each.record_type == mapping.record_type:
+            if not each.constants:
+                return None
+            others += each.constants.values()
+    return list(mapping.constants.values()) or None, others
+
+
 def list_gone(
     known: Sequence[Permission], wish: Wish, mapping: ObjectMap, settable: Container[str]
 ) -> tuple[list[tuple[str, str]], list[Permission]]:

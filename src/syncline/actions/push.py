@@ -13,10 +13,10 @@ from syncline.actions.differences import Difference, Outcome, compare
 from syncline.actions.hub import Hub
 from syncline.actions.plan import Plan, PushPlan, Watch, plan_push, unwatched
 from syncline.clock import now
+from syncline.engine.leave import WritingStopped
 from syncline.engine.push import Drained, First, drain
 from syncline.engine.rehearse import Write
 from syncline.engine.remotes import Remote
-from syncline.engine.sending import WritingStopped
 from syncline.engine.unite_there import Outcome as MergedThere
 from syncline.engine.unite_there import unite_there
 from syncline.errors import Busy, Invalid

@@ -194,8 +194,8 @@ def _of_links(record: RecordView | None, side: Side) -> Iterator[Reason]:
             "not_linked",
             "blocks",
             name,
-            f"{name} does not have it. It was here before making {side.object} there was allowed: the next "
-            "edit of it sends it.",
+            f"{name} does not have it, and it does not wait to be made there: it was taken off the queue, or "
+            f"{name} takes none like it. The next edit of it sends it.",
         )
 
 

@@ -14,9 +14,9 @@ from syncline.actions.referring import Referred, Remote, refer
 from syncline.domain.merge import Merged
 from syncline.engine import push
 from syncline.engine.chunk import Agreed
+from syncline.engine.leave import WritingStopped
 from syncline.engine.remotes import Remotes
 from syncline.engine.resync import Reread, reread
-from syncline.engine.sending import WritingStopped
 from syncline.errors import Busy, Invalid, NotFound, SynclineError
 from syncline.store import finding, traces, waiting
 from syncline.store.finding import Found

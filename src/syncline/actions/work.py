@@ -56,7 +56,7 @@ async def run_worker(
     stop = stop or asyncio.Event()
     with suppress(RetryLater):  # the next start makes up for it
         await schedule_reconciles(hub.db)
-    async with hub.remotes() as remotes:
+    async with hub.remotes(ending=stop) as remotes:
         runner = Runner(hub.db, remotes, hub.settings)
         partitioning = asyncio.create_task(_keep_partitions(hub.db))
         inboxes = asyncio.create_task(serve_inbox(hub.db, remotes, hub.settings, stop=stop, bell=bell))

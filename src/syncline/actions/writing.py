@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,8 +14,10 @@ from syncline.actions.permissions import (
     as_permissions,
     describe_fields,
     list_gone,
+    list_sorts,
 )
 from syncline.clock import now
+from syncline.connectors.base import Capabilities
 from syncline.connectors.registry import get_platform
 from syncline.domain.agreement import brief
 from syncline.domain.mapping import ObjectMap
@@ -24,8 +26,10 @@ from syncline.engine.remotes import Remote, read_mapping
 from syncline.engine.terms import find_access
 from syncline.errors import Invalid
 from syncline.store import allowances, definitions, differing, properties, waiting, writing
+from syncline.store.allowances import Allowance
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
+from syncline.store.differing import Missing
 from syncline.store.keys import ObjectKeys
 from syncline.store.waiting import Filter, WaitingCount
 from syncline.store.writing import Permission, Stopped
@@ -49,6 +53,8 @@ class AllowPlan:
     create_problem: str | None
     #: Records whose values here are not those agreed on, in fields that are newly allowed.
     differing: int
+    #: Records that live here and that the CRM does not have, where making them becomes possible.
+    missing: int
     #: True when sending to this connection begins with it.
     starts: bool
     #: Why nothing is sent though it is allowed; None when it is.
@@ -91,27 +97,29 @@ async def plan_allow(hub: Hub, name: str, wish: Wish) -> AllowPlan:
     `PauseConnection` for a paused connection.
     """
     connection = await hub.get_connection(name)
-    mapping, problem = await _ask(hub, connection, wish)
+    objects, problem = await _ask(hub, connection, wish)
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
-        plan, _ = await _plan(conn, connection, mapping, wish, problem)
+        plan, _ = await _plan(conn, connection, objects, wish, problem)
         return plan
 
 
 async def allow(hub: Hub, name: str, wish: Wish, *, by: str) -> Allowed:
-    """Allow what is wished, and queue the records that differ in what is newly allowed. May be repeated.
+    """Allow what is wished, and queue what differs in what is newly allowed, or may newly be made.
 
-    Raises as `plan_allow`, and `Invalid` when something asked for by name cannot be allowed; then nothing is.
+    May be repeated. Raises as `plan_allow`, and `Invalid` when something asked for by name cannot be allowed;
+    then nothing is.
     """
     connection = await hub.get_connection(name)
-    mapping, problem = await _ask(hub, connection, wish)
+    objects, problem = await _ask(hub, connection, wish)
     keys = _keys(connection, wish.object)
+    kind = objects[wish.object].record_type
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         await writing.lock(conn, tenant_id=hub.tenant_id, connection_id=connection.id)
-        plan, newly = await _plan(conn, connection, mapping, wish, problem)
+        plan, gain = await _plan(conn, connection, objects, wish, problem)
         if plan.problem is not None:
             raise Invalid(plan.problem)
         permissions = as_permissions(wish, [each.field for each in plan.fields if each.state != "refused"])
-        await writing.allow(conn, permissions, keys=keys, record_type=mapping.record_type, by=by, now=now())
+        await writing.allow(conn, permissions, keys=keys, record_type=kind, by=by, now=now())
         if plan.starts:
             await writing.enable(
                 conn,
@@ -119,7 +127,7 @@ async def allow(hub: Hub, name: str, wish: Wish, *, by: str) -> Allowed:
                 enabled=True,
                 now=now(),
             )
-        queued = await _queue(conn, RECORD_TYPES[mapping.record_type], newly, keys)
+        queued = await _queue(conn, RECORD_TYPES[kind], gain, keys)
     return Allowed(plan, queued)
 
 
@@ -130,7 +138,7 @@ async def forbid(hub: Hub, name: str, wish: Wish) -> Forbidden:
     """
     connection = await hub.get_connection(name)
     keys = _keys(connection, wish.object)
-    mapping = _find_mapping(connection, wish.object)
+    mapping = _find_mappings(connection, wish.object)[wish.object]
     async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
         await writing.lock(conn, tenant_id=hub.tenant_id, connection_id=connection.id)
         known = [each for each in await _list_permissions(conn, connection) if each.object == wish.object]
@@ -150,10 +158,24 @@ async def forbid(hub: Hub, name: str, wish: Wish) -> Forbidden:
     return Forbidden(name, wish.object, removed, dropped)
 
 
+@dataclass(frozen=True, slots=True)
+class _Gain:
+    """What becomes possible by a wish."""
+
+    fields: list[str]
+    #: What may newly be made; None where nothing may, or could before.
+    missing: Missing | None
+
+
 async def _plan(
-    conn: Conn, connection: Connection, mapping: ObjectMap, wish: Wish, create_problem: str | None
-) -> tuple[AllowPlan, list[str]]:
-    """Return the plan, and the fields that become writable by it."""
+    conn: Conn,
+    connection: Connection,
+    objects: Mapping[str, ObjectMap],
+    wish: Wish,
+    create_problem: str | None,
+) -> tuple[AllowPlan, _Gain]:
+    """Return the plan, and what becomes possible by it."""
+    mapping = objects[wish.object]
     kind, keys = mapping.kind, _keys(connection, wish.object)
     known = await _list_permissions(conn, connection)
     found = await properties.list_known(conn, **keys)
@@ -167,9 +189,8 @@ async def _plan(
     before = await allowances.find_allowance(conn, **keys)
     fields = describe_fields(mapping, found, wish, before)
     after = as_allowance(before, wish, [each.field for each in fields if each.state != "refused"])
-    gained = find_access(mapping, after, settable).push, find_access(mapping, before, settable).push
-    newly = sorted(name for name in kind.content if name in gained[0] and name not in gained[1])
-    newly = [name for name in newly if name != "archived_at"]
+    gain = _find_gain(objects, wish.object, settable, before, after, capabilities)
+    newly = gain.fields
     count = await differing.count_differing(
         conn, kind, newly, long=await _find_long(conn, kind, newly, keys), keys=keys
     )
@@ -188,17 +209,44 @@ async def _plan(
         wish.scopes,
         create_problem,
         count,
+        0 if gain.missing is None else await differing.count_missing(conn, gain.missing, keys=keys),
         starts,
         stop,
     )
-    return plan, newly
+    return plan, gain
 
 
-async def _queue(conn: Conn, kind: RecordType, newly: Sequence[str], keys: ObjectKeys) -> int:
-    if not newly:
-        return 0
-    long = await _find_long(conn, kind, newly, keys)
-    return await differing.queue_differing(conn, kind, newly, long=long, keys=keys, now=now())
+def _find_gain(
+    objects: Mapping[str, ObjectMap],
+    name: str,
+    settable: frozenset[str],
+    before: Allowance,
+    after: Allowance,
+    capabilities: Capabilities,
+) -> _Gain:
+    """Say what becomes possible. A record is made of the fields that may be written; of none it is not."""
+    mapping = objects[name]
+    had, has = (_list_writable(mapping, each, settable) for each in (before, after))
+    sorts = list_sorts(objects, name)
+    missing = None
+    if sorts is not None and after.create and has and not (before.create and had):
+        missing = Missing(mapping.kind, sorts[0], sorts[1], name in capabilities.needs_parent)
+    return _Gain(sorted(set(has).difference(had)), missing)
+
+
+def _list_writable(mapping: ObjectMap, allowance: Allowance, settable: frozenset[str]) -> list[str]:
+    push = find_access(mapping, allowance, settable).push
+    return [name for name in mapping.kind.content if name in push and name != "archived_at"]
+
+
+async def _queue(conn: Conn, kind: RecordType, gain: _Gain, keys: ObjectKeys) -> int:
+    queued = 0
+    if gain.fields:
+        long = await _find_long(conn, kind, gain.fields, keys)
+        queued = await differing.queue_differing(conn, kind, gain.fields, long=long, keys=keys, now=now())
+    if gain.missing is not None:
+        queued += await differing.queue_missing(conn, gain.missing, keys=keys, now=now())
+    return queued
 
 
 async def _find_long(
@@ -214,15 +262,15 @@ async def _find_long(
     return found
 
 
-async def _ask(hub: Hub, connection: Connection, wish: Wish) -> tuple[ObjectMap, str | None]:
-    """Return the object's mapping, and what stands in the way of creating. No transaction is open here."""
+async def _ask(hub: Hub, connection: Connection, wish: Wish) -> tuple[Mapping[str, ObjectMap], str | None]:
+    """Return the connection's mapping, and what stands in the way of creating. No transaction is open."""
     async with hub.remotes() as remotes:
         remote = remotes.open(connection, lane="person")
-        mapping = _find_mapping(connection, wish.object)
-        _require_belonging(wish, mapping)
+        objects = _find_mappings(connection, wish.object)
+        _require_belonging(wish, objects[wish.object])
         if wish.merge and wish.object not in remote.connector.capabilities.mergeable:
             raise Invalid(f"{wish.object} of {remote.name} cannot be merged: the CRM offers no way to.")
-        return mapping, await _find_create_problem(remote, wish)
+        return objects, await _find_create_problem(remote, wish)
 
 
 async def _find_create_problem(remote: Remote, wish: Wish) -> str | None:
@@ -252,12 +300,12 @@ def _needs_parent(name: str, object_name: str) -> str:
     )
 
 
-def _find_mapping(connection: Connection, object_name: str) -> ObjectMap:
+def _find_mappings(connection: Connection, object_name: str) -> Mapping[str, ObjectMap]:
     objects = read_mapping(connection, get_platform(connection.platform)).objects
     if object_name not in objects:
         known = ", ".join(objects)
         raise Invalid(f"{connection.name} has no mapped object called {object_name}. Mapped are: {known}.")
-    return objects[object_name]
+    return objects
 
 
 def _require_belonging(wish: Wish, mapping: ObjectMap) -> None:

@@ -72,6 +72,10 @@ class BatchOut(Shape):
     planned_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    failure: str | None = Field(
+        description="Why it ended before each row was looked at, where nobody ended it. If it is `partial`, "
+        "it was given up after several tries, and goes on when it is applied again."
+    )
 
 
 class SampleOut(Shape):

@@ -31,7 +31,7 @@ from syncline.api.shapes import (
 from syncline.api.syncs import HeldShape, SentShape
 from syncline.api.telling import tell_error
 from syncline.api.writing import WAITING, WaitingCountShape
-from syncline.engine.sending import WritingStopped
+from syncline.engine.leave import WritingStopped
 from syncline.errors import Invalid
 from syncline.store.waiting import Filter
 

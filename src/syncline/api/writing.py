@@ -143,13 +143,14 @@ class AllowShape(Shape):
     problem: str | None = Field(description="Why it cannot be allowed as it is.")
     create_problem: str | None
     differing: int = Field(description="Records that differ and would be queued.")
+    missing: int = Field(description="Records that the CRM does not have, and that would be queued.")
     starts: bool
     stop: str | None
 
 
 class AllowedShape(Shape):
     plan: AllowShape
-    queued: int = Field(description="Records that were queued, since they differ.")
+    queued: int = Field(description="Records that were queued, since they differ or are missing there.")
 
 
 _ALLOW: dict[str, Any] = {
@@ -161,6 +162,7 @@ _ALLOW: dict[str, Any] = {
     "problem": None,
     "create_problem": None,
     "differing": 12,
+    "missing": 0,
     "starts": True,
     "stop": None,
 }
@@ -188,7 +190,7 @@ async def preview(
 async def allow(
     name: ConnectionName, wish: WishGiven, call: Annotated[Call, needs("connections:write")]
 ) -> AllowedShape:
-    """Allow what is wished, and queue the records that differ in it. May be repeated."""
+    """Allow what is wished, and queue the records that differ in it or are missing. May be repeated."""
     allowed = await writing.allow(call.hub, name, wish.wish(), by=call.caller.name)
     await audit(call, "writing.allowed", name, object=wish.object, fields=wish.fields)
     return show(AllowedShape, allowed)

@@ -161,6 +161,12 @@ def _show_plan(plan: AllowPlan) -> None:
             f"{plan.differing:,} of {plan.object}. They will be sent.",
             markup=False,
         )
+    if plan.missing:
+        console.print(
+            f"Records here that {plan.connection} does not have: {plan.missing:,} of {plan.object}. "
+            "They will be made there.",
+            markup=False,
+        )
     if plan.starts:
         console.print(f"Writing to {plan.connection} begins with this.", markup=False)
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -20,9 +21,10 @@ from syncline.connectors.transport import Request, Response, Token
 from syncline.engine.lanes import Lane
 from syncline.engine.lease import Lease, hold_lease
 from syncline.engine.quota import Governor
+from syncline.engine.resting import rest
 from syncline.engine.slots import Slot
-from syncline.engine.telemetry import is_tracing, span, template_of
-from syncline.errors import Busy, RateLimited, RetryLater, TokenRejected, Unavailable
+from syncline.engine.telemetry import is_tracing, span
+from syncline.errors import Busy, LeaseLost, RateLimited, RetryLater, TokenRejected, Unavailable
 from syncline.store import leases
 from syncline.store.db import Conn, Database
 
@@ -36,6 +38,25 @@ _RENEW_BEFORE = timedelta(seconds=60)
 _REFRESH_LEASE_SECONDS = 60.0
 #: How often a worker looks whether another has the new token.
 _REFRESH_LOOK_SECONDS = 0.2
+
+
+#: Raises where a call must not be made any more.
+Leave = Callable[[], Awaitable[None]]
+_leave: ContextVar[Leave | None] = ContextVar("leave", default=None)
+
+
+@contextmanager
+def asking(leave: Leave) -> Generator[None]:
+    """Have `leave` asked before each call that is made within, also by tasks that are started there.
+
+    It is asked when a call has waited for its slot and would be sent next, and again for each attempt: a wait
+    may be long, and the process may have been stopped in it while another took over what it does.
+    """
+    before = _leave.set(leave)
+    try:
+        yield
+    finally:
+        _leave.reset(before)
 
 
 class OneAttempt(Protocol):
@@ -89,8 +110,11 @@ class Calls:
         give_up_after_seconds: float = GIVE_UP_AFTER_SECONDS,
         backoff_seconds: float = BACKOFF_SECONDS,
         count: Callable[[], Awaitable[None]] | None = None,
+        ending: asyncio.Event | None = None,
     ) -> None:
         self._http = http
+        #: Set when the process is to end: nobody waits any more for what failed.
+        self._ending = ending or asyncio.Event()
         #: Asked before each attempt; raises where no more may be made.
         self._count = count
         self._governor = governor
@@ -105,9 +129,11 @@ class Calls:
     async def send(self, request: Request) -> Response:
         """Send and return the answer, however many attempts that takes within the bounds.
 
-        Raises the last `RetryLater` when the bounds are reached or the server asks for a longer wait than
-        they allow, `RateLimited(daily=True)` at once, and everything that is no matter of waiting at once.
-        What must not happen twice is sent again only if the server is known not to have begun with it.
+        Raises the last `RetryLater` when the bounds are reached, the server asks for a longer wait than
+        they allow or the process is to end, `RateLimited(daily=True)` at once, and everything that is no
+        matter of waiting at once. What must not happen twice is sent again only if the server is known not
+        to have begun with it. What a leave that is asked raises (`asking`) comes from before that attempt was
+        sent.
         """
         token = await self._token(request)
         failures = 0
@@ -122,6 +148,8 @@ class Calls:
                 token, renewed = await self._tokens.refresh(token), True
                 if token is None:
                     raise
+            except LeaseLost:
+                raise
             except RetryLater as error:
                 failures += 1
                 failed_at = failed_at or time.monotonic()
@@ -131,7 +159,9 @@ class Calls:
                 wait = self._wait_seconds(error, failures)
                 if max(wait, error.after_seconds or 0.0) > left:
                     raise
-                await asyncio.sleep(wait)
+                await rest(self._ending, wait)
+                if self._ending.is_set():
+                    raise
             self.counts.retries += 1
 
     async def _token(self, request: Request) -> Token | None:
@@ -148,6 +178,7 @@ class Calls:
         if self._count is not None:
             await self._count()
         slot = await self._governor.acquire(request.bucket, lane=self.lane)
+        await _ask_leave(slot)
         if slot is not None:
             slot.cost = request.cost
         sent_at = time.monotonic()
@@ -176,7 +207,7 @@ class Calls:
     async def _carry(self, request: Request, token: Token | None) -> Response:
         if not is_tracing():
             return await self._http.send(request, token)
-        path = template_of(request.path)
+        path = request.template or "{}"
         told = {"http.request.method": request.method, "url.template": path}
         with span(f"{request.method} {path}", told, kind="client") as call:
             response = await self._http.send(request, token)
@@ -195,6 +226,19 @@ def _may_repeat(request: Request, error: RetryLater) -> bool:
     if isinstance(error, RateLimited):
         return not error.daily  # refused, and so not begun
     return request.idempotent or (isinstance(error, Unavailable) and error.unsent)
+
+
+async def _ask_leave(slot: Slot | None) -> None:
+    leave = _leave.get()
+    if leave is None:
+        return
+    try:
+        await leave()
+    except BaseException as error:
+        _end(slot, unsent=True)
+        if isinstance(error, RetryLater) and not isinstance(error, LeaseLost):
+            raise Unavailable(str(error), after_seconds=error.after_seconds, unsent=True) from error
+        raise
 
 
 def _end(slot: Slot | None, *, unsent: bool) -> None:

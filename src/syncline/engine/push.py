@@ -20,10 +20,11 @@ from syncline.config import Settings
 from syncline.engine.brakes import Brakes, Stop
 from syncline.engine.intents import cut
 from syncline.engine.lease import Lease, hold_lease
+from syncline.engine.leave import TermsChanged, WritingStopped
 from syncline.engine.notify import announce_conflicts
 from syncline.engine.rehearse import NoLease, Rehearsal
 from syncline.engine.remotes import Remote
-from syncline.engine.sending import Sender, WritingStopped
+from syncline.engine.sending import Sender
 from syncline.engine.telemetry import span
 from syncline.engine.terms import open_sender
 from syncline.engine.write import Target
@@ -219,15 +220,23 @@ class _Drain:
                 await queue.done(conn, rows, **self._remote.keys)
             return
         sender = await self._sender(object_name)
-        deleted = [row for row in rows if row.what == "deleted"]
-        known = [row for row in rows if row.what != "deleted" and row.object is not None]
-        new = [row for row in rows if row.what != "deleted" and row.object is None]
-        if known:
-            await sender.send_changes(known)
-        if new:
-            await sender.send_new(new)
-        if deleted:
-            await sender.send_deleted(deleted)
+        while True:
+            try:
+                await _send_by(sender, rows)
+            except TermsChanged:
+                sender = await self._renew(object_name, sender)
+            else:
+                return
+
+    async def _renew(self, object_name: str, stale: Sender) -> Sender:
+        """Return a sender on the terms that hold now, in the run of the one before."""
+        async with self._opening:
+            if self._senders[object_name] is stale:
+                async with self._db.transaction(tenant_id=self._remote.tenant_id) as conn:
+                    fresh = await open_sender(conn, stale.target, self._remote)
+                fresh.former = stale
+                self._senders[object_name] = fresh
+            return self._senders[object_name]
 
     async def _sender(self, object_name: str) -> Sender:
         async with self._opening:
@@ -330,3 +339,15 @@ class _Drain:
                 archived=counts.archived,
                 parked=sender.parked,
             )
+
+
+async def _send_by(sender: Sender, rows: Sequence[Waiting]) -> None:
+    deleted = [row for row in rows if row.what == "deleted"]
+    known = [row for row in rows if row.what != "deleted" and row.object is not None]
+    new = [row for row in rows if row.what != "deleted" and row.object is None]
+    if known:
+        await sender.send_changes(known)
+    if new:
+        await sender.send_new(new)
+    if deleted:
+        await sender.send_deleted(deleted)

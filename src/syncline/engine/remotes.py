@@ -179,9 +179,13 @@ class Remote:
 
 
 class Remotes:
-    """Opens connections, with one HTTP pool per connection and one governor per account. `async with`."""
+    """Opens connections, with one HTTP pool per connection and one governor per account. `async with`.
 
-    def __init__(self, db: Database, vault: Vault) -> None:
+    While `ending` is set their calls are tried once: what fails then is left to whoever comes after.
+    """
+
+    def __init__(self, db: Database, vault: Vault, ending: asyncio.Event | None = None) -> None:
+        self._ending = ending
         self._db = db
         self._vault = vault
         self._governors = Governors(db)
@@ -230,6 +234,7 @@ class Remotes:
             lane=lane,
             give_up_after_seconds=give_up_after_seconds,
             count=self._counted.of_tenant(connection.tenant_id).take,
+            ending=self._ending,
         )
         connector = platform.make(calls.send, plain_settings(connection))
         skew = self._skews.setdefault(connection.id, Skew())

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from syncline.clock import now
 from syncline.config import Settings
-from syncline.connectors.base import Page, RemoteObject
+from syncline.connectors.base import RemoteObject
+from syncline.connectors.reads import Page
 from syncline.engine.chunk import Agreed
 from syncline.engine.compare import compare
 from syncline.engine.lease import Lease, hold_lease

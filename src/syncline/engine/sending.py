@@ -13,17 +13,20 @@ from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
+from uuid import UUID
 
 from syncline.clock import from_ms, now
-from syncline.connectors.base import Page
+from syncline.connectors.reads import Page
 from syncline.connectors.writes import WriteOutcome
 from syncline.domain.mapping import Mapper
 from syncline.domain.records import RecordType
 from syncline.domain.writing import Writer
 from syncline.engine.adopt import Adopter
+from syncline.engine.calls import asking
 from syncline.engine.doubts import take_up
 from syncline.engine.gate import list_erased
 from syncline.engine.intents import Batch, Intents, Item, put_off
+from syncline.engine.leave import Permit, WritingStopped
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.remotes import Remote
 from syncline.engine.settling import let_go, settle
@@ -36,19 +39,15 @@ from syncline.errors import (
     LeaseLost,
     PauseConnection,
     RetryLater,
-    StopForOperator,
     SynclineError,
 )
-from syncline.store import absences, allowances, creates, locked, queue, sent
+from syncline.store import absences, creates, locked, queue, sent
+from syncline.store.allowances import Allowance
 from syncline.store.db import Conn
 from syncline.store.queue import Aside, Waiting
 from syncline.store.runs import RunCounts
 
 _T = TypeVar("_T")
-
-
-class WritingStopped(StopForOperator):
-    """Nothing may be written to the CRM now."""
 
 
 class Sender:
@@ -72,8 +71,11 @@ class Sender:
         self.ties: Ties | None = None
         #: Says what new records are made together with; None where that follows.
         self.makers: Makers | None = None
-        #: False: what was sent to be made before is looked for, and nothing is made.
-        self.may_create = True
+        #: What may be written, as everything else here was made for. Without `create`, what was sent to be
+        #: made before is looked for, and nothing is made.
+        self.permit = Permit(target, Allowance())
+        #: Whom this one took over from, in the same run.
+        self.former: Sender | None = None
         self._adopter = Adopter(target, remote, mapper, names)
         self._parked = 0
 
@@ -83,13 +85,15 @@ class Sender:
 
     @property
     def parked(self) -> int:
-        """Return how many rows a person has to look at."""
-        return self._parked + self._adopter.parked
+        """Return how many rows a person has to look at, also of those who sent before in the same run."""
+        before = 0 if self.former is None else self.former.parked
+        return before + self._parked + self._adopter.parked
 
     async def send_changes(self, rows: Sequence[Waiting]) -> None:
         """Bring records that the CRM has to what they are here, where they still differ."""
         if self.ties is not None and self.rehearse is None:
-            rows, parked = await self.ties.send(rows, self._require_leave)
+            with asking(self.permit.look_again()):
+                rows, parked = await self.ties.send(rows, self._require_leave)
             self._parked += parked
             if not rows:
                 return
@@ -172,7 +176,7 @@ class Sender:
                 together = {} if self.makers is None else await self.makers.gather(conn, list(found))
                 for row in rows:
                     existing = found.get(row.record_id)
-                    if not self.may_create or row.record_id in erased:
+                    if not self.permit.allowance.create or row.record_id in erased:
                         batch.done.append(row)
                     elif existing is None:
                         # Linked in the meantime, or no more.
@@ -332,13 +336,17 @@ class Sender:
     ) -> list[WriteOutcome]:
         """Make a call that writes. What it raises means that nothing was written, unless it is ended."""
         try:
-            outcomes = await call()
+            with asking(self.permit.look_again(self._list_making(items))):
+                outcomes = await call()
+        except LeaseLost as error:
+            # Of several calls some may have been made before.
+            outcomes = [WriteOutcome(_key_of(item), item.row.remote_id, failure=error) for item in items]
         except RetryLater as error:
             return [
                 WriteOutcome(_key_of(item), item.row.remote_id, failure=error, unwritten=True)
                 for item in items
             ]
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, WritingStopped):
             with suppress(RetryLater):
                 await asyncio.shield(self._note_lost(items))
             raise
@@ -353,6 +361,12 @@ class Sender:
             async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
                 await creates.note_lost(conn, ids, tenant_id=self._target.tenant_id)
 
+    def _list_making(self, items: Sequence[Item]) -> list[UUID]:
+        """Return the changes of creates that would be looked for before they are sent again."""
+        if self._target.doubts is None and self._remote.connector.capabilities.repeats_creates:
+            return []
+        return [each.change_id for each in items if each.action == "created"]
+
     async def _put_all_off(self, rows: Iterable[Waiting], error: RetryLater) -> None:
         aside = [put_off(row, str(error), after=error.after_seconds) for row in rows]
         async with self._target.db.transaction(tenant_id=self._target.tenant_id) as conn:
@@ -363,13 +377,9 @@ class Sender:
         return self._target.db.transaction(tenant_id=self._target.tenant_id, bulk=True)
 
     async def _require_leave(self, conn: Conn) -> None:
-        """Raise `LeaseLost` or `WritingStopped`: asked in the transaction that commits to sending."""
-        if self.rehearse is not None:
-            return
-        await self._target.prove_lease(conn)
-        reason = await allowances.find_stop(conn, **self._target.keys)
-        if reason is not None:
-            raise WritingStopped(reason)
+        """Raise what keeps rows from being sent: asked in the transaction that commits to sending."""
+        if self.rehearse is None:
+            await self.permit.require_unchanged(conn)
 
 
 def _key_of(item: Item) -> str:

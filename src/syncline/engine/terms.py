@@ -9,6 +9,7 @@ from syncline.domain.merge import Access
 from syncline.domain.writing import Writer
 from syncline.engine.doubts import Doubts
 from syncline.engine.gate import Gate
+from syncline.engine.leave import Permit
 from syncline.engine.lookups import load_lookups
 from syncline.engine.remotes import Remote
 from syncline.engine.sending import Sender
@@ -69,7 +70,7 @@ async def open_sender(conn: Conn, target: Target, remote: Remote) -> Sender:
     names = await definitions.list_property_names(conn, **target.object_keys)
     sender = Sender(target, remote, target.mapper, Writer(mapping, lookups, settable), names)
     allowance = await allowances.find_allowance(conn, **target.object_keys)
-    sender.may_create = allowance.create
+    sender.permit = Permit(target, allowance)
     if allowance.associate:
         sender.ties = Ties(target, remote, mapping.record_type)
     if target.doubts is not None:

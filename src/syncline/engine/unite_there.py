@@ -23,10 +23,10 @@ from syncline.connectors.base import RemoteObject
 from syncline.connectors.records import RemoteRecord
 from syncline.engine.brakes import read_limits
 from syncline.engine.lease import Lease, hold_lease
+from syncline.engine.leave import WritingStopped
 from syncline.engine.prepare import list_unreadable, prepare_page
 from syncline.engine.push import PURPOSE
 from syncline.engine.remotes import Remote
-from syncline.engine.sending import WritingStopped
 from syncline.engine.terms import set_terms
 from syncline.engine.write import Target
 from syncline.errors import PauseConnection, RetryLater, SynclineError, Unavailable

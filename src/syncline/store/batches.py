@@ -41,6 +41,20 @@ class Batch:
     moved_at: datetime | None
     ended_at: datetime | None
 
+    @property
+    def failure(self) -> str | None:
+        """Why it ended before each row had been looked at, in a sentence; None where it did not."""
+        reason = self.terms.get("reason")
+        if reason is None or self.state not in ("partial", "cancelled"):
+            return None
+        tries = self.terms.get("tries")
+        return str(reason) if tries is None else f"It was given up after {tries} tries. {reason}"
+
+    @property
+    def was_given_up(self) -> bool:
+        """Whether it was ended because it failed each time. Begun again, it goes on where it was."""
+        return self.state == "partial" and self.failure is not None
+
 
 _COLUMNS = """
 select b.id, b.kind, b.record_type, b.state, b.terms, b.rows, b.done, b.created, b.changed, b.skipped,
@@ -144,14 +158,19 @@ BEGIN = """
 update app.batches
 set state = 'running', started_at = coalesce(started_at, %(now)s), moved_at = now(),
     terms = jsonb_build_object('begun_by', %(by)s::text, 'begun_from', %(source)s::text,
-                               'begun_user', %(user_id)s::uuid, 'begun_key', %(key_id)s::uuid) || terms
-where tenant_id = %(tenant_id)s and id = %(id)s and state in ('planned', 'running')
+                               'begun_user', %(user_id)s::uuid, 'begun_key', %(key_id)s::uuid)
+            || (terms - array['tries', 'stuck_at', 'reason']), ended_at = null
+where tenant_id = %(tenant_id)s and id = %(id)s
+  and (state in ('planned', 'running') or state = 'partial' and terms ? 'reason')
 returning id
 """
 
 
 async def begin(conn: Conn, batch_id: UUID, caller: Caller, *, tenant_id: UUID, now: datetime) -> bool:
-    """Let a batch run, or go on; False where it has ended. Who let it run first stays who did."""
+    """Let a batch run, or go on, also one that was given up; False where it has ended otherwise.
+
+    Who let it run first stays who did.
+    """
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(
             BEGIN,
@@ -192,18 +211,63 @@ async def take_over(conn: Conn, batch_id: UUID, *, tenant_id: UUID, seconds: flo
         return await cursor.fetchone() is not None
 
 
+NOTE_FAILURE = """
+with known as (
+  select case when (b.terms ->> 'stuck_at')::integer = b.done then (b.terms ->> 'tries')::integer + 1
+              else 1 end as tries
+  from app.batches b
+  where b.tenant_id = %(tenant_id)s and b.id = %(id)s and b.state = 'running'
+  for update)
+update app.batches b
+set state = case when k.tries >= %(most)s then 'partial' else b.state end,
+    ended_at = case when k.tries >= %(most)s then %(now)s::timestamptz end,
+    terms = b.terms || jsonb_build_object('tries', k.tries, 'stuck_at', b.done, 'reason', %(reason)s::text)
+from known k
+where b.tenant_id = %(tenant_id)s and b.id = %(id)s
+returning b.state <> 'running'
+"""
+
+
+async def note_failure(
+    conn: Conn, batch_id: UUID, reason: str, *, tenant_id: UUID, most: int, now: datetime
+) -> bool:
+    """Note that going on with a batch came to nothing; True where it has ended by that.
+
+    It ends when that was the `most`th time without a row done in between, over all processes. `reason` is a
+    sentence.
+    """
+    async with conn.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(
+            NOTE_FAILURE,
+            {"tenant_id": tenant_id, "id": batch_id, "reason": reason, "most": most, "now": now},
+        )
+        return bool(await cursor.fetchone())
+
+
 END = """
 update app.batches
-set state = %(state)s, ended_at = %(now)s
+set state = %(state)s, ended_at = %(now)s,
+    terms = (terms - array['tries', 'stuck_at', 'reason'])
+            || jsonb_strip_nulls(jsonb_build_object('reason', %(reason)s::text))
 where tenant_id = %(tenant_id)s and id = %(id)s and state in ('planned', 'running')
 returning id
 """
 
 
-async def end(conn: Conn, batch_id: UUID, state: BatchState, *, tenant_id: UUID, now: datetime) -> bool:
-    """Let a batch have ended; False where it had."""
+async def end(
+    conn: Conn,
+    batch_id: UUID,
+    state: BatchState,
+    *,
+    tenant_id: UUID,
+    now: datetime,
+    reason: str | None = None,
+) -> bool:
+    """Let a batch have ended; False where it had. `reason` is a sentence, where nobody asked for it."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(END, {"tenant_id": tenant_id, "id": batch_id, "state": state, "now": now})
+        await cursor.execute(
+            END, {"tenant_id": tenant_id, "id": batch_id, "state": state, "now": now, "reason": reason}
+        )
         return await cursor.fetchone() is not None
 
 

@@ -1,4 +1,4 @@
-"""Records whose values here are not those last agreed on with a connection: found and queued, set-based.
+"""Records that are not at a connection as they are here, or not at all: found and queued, set-based.
 
 A base keeps long texts as digests, which the database cannot make; those are compared by the caller.
 """
@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg import sql
 from psycopg.rows import class_row
 
-from syncline.domain.records import RecordType
+from syncline.domain.records import ACTIVITY, RecordType
 from syncline.store.db import Conn
 from syncline.store.keys import ObjectKeys
 
@@ -106,7 +106,8 @@ async def count_differing(
     return int(row[0]) if row else 0
 
 
-def queue_found(kind: RecordType) -> sql.Composed:
+# A row that waits already gets a new revision: whoever has it under way, as was allowed before, leaves it.
+def _queue(found: sql.Composed) -> sql.Composed:
     return sql.SQL("""
 insert into sync.queue as q (tenant_id, connection_id, record_type, record_id, fields, queued_at, not_before)
 select %(tenant_id)s, %(connection_id)s, %(record_type)s, n.record_id, n.fields, %(now)s, %(now)s
@@ -116,7 +117,7 @@ on conflict (tenant_id, connection_id, record_type, record_id) do update
   set fields = array(select distinct f from unnest(q.fields || excluded.fields) f order by 1),
       revision = q.revision + 1, state = case q.state when 'held' then 'held' else 'pending' end,
       not_before = excluded.not_before, attempts = 0, last_error = null
-""").format(found=find_differing(kind))
+""").format(found=found)
 
 
 async def queue_differing(
@@ -130,7 +131,77 @@ async def queue_differing(
 ) -> int:
     """Queue what `count_differing` counts; returns how many."""
     parameters = {**_parameters(kind, fields, long, keys), "now": now}
-    cursor = await conn.execute(queue_found(kind), parameters, prepare=False)
+    cursor = await conn.execute(_queue(find_differing(kind)), parameters, prepare=False)
+    return cursor.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Which records would be made as one object of a connection."""
+
+    kind: RecordType
+    #: Sorts of the kind that are this object; None for any.
+    only: Sequence[str] | None = None
+    #: Sorts that are another object.
+    without: Sequence[str] = ()
+    #: True where the CRM takes it only together with what it belongs to.
+    needs_parent: bool = False
+
+
+_OF_SORT = sql.SQL("""
+    and (%(only)s::text[] is null or c.type = any(%(only)s::text[])) and c.type <> all(%(without)s::text[])
+""")
+_BELONGS = sql.SQL("""
+    and coalesce(c.contact_id, c.company_id, c.deal_id) is not null
+""")
+_BELONGING = ("contact_id", "company_id", "deal_id")
+
+
+def find_missing(missing: Missing) -> sql.Composed:
+    """Compose (record_id, fields) of living records that a connection has no record for.
+
+    `fields` are those that hold something, as change capture names them when a record is made.
+    """
+    return sql.SQL("""
+select c.id as record_id,
+       array(select e.key from jsonb_each(to_jsonb(c)) e
+             where e.key = any(%(names)s::text[]) and e.value <> 'null' order by e.key) as fields
+from {table} c
+where c.tenant_id = %(tenant_id)s and c.archived_at is null and c.merged_into is null {of_sort} {belongs}
+  and not exists (
+    select from sync.links l
+    where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
+      and l.record_type = %(record_type)s and l.record_id = c.id)
+""").format(
+        table=sql.Identifier("crm", missing.kind.table),
+        of_sort=_OF_SORT if missing.kind is ACTIVITY else sql.SQL(""),
+        belongs=_BELONGS if missing.needs_parent else sql.SQL(""),
+    )
+
+
+def _values_of(missing: Missing, keys: ObjectKeys) -> dict[str, Any]:
+    only = None if missing.only is None else list(missing.only)
+    return {
+        **keys,
+        "record_type": missing.kind.name,
+        "names": [*missing.kind.content, *_BELONGING],
+        "only": only,
+        "without": list(missing.without),
+    }
+
+
+async def count_missing(conn: Conn, missing: Missing, *, keys: ObjectKeys) -> int:
+    """Count records that would be made at a connection."""
+    statement = sql.SQL("select count(*) from ({found}) n").format(found=find_missing(missing))
+    cursor = await conn.execute(statement, _values_of(missing, keys), prepare=False)
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def queue_missing(conn: Conn, missing: Missing, *, keys: ObjectKeys, now: datetime) -> int:
+    """Queue what `count_missing` counts; returns how many."""
+    statement = _queue(find_missing(missing))
+    cursor = await conn.execute(statement, {**_values_of(missing, keys), "now": now}, prepare=False)
     return cursor.rowcount
 
 

@@ -80,6 +80,9 @@ class RecordChange:
     owner_id: UUID | None
     #: False where that is not known: the record is gone, and this change does not tell.
     has_owner: bool
+    #: True where this change gave it to somebody else: whose it was before, None for nobody's.
+    has_moved: bool
+    former_owner_id: UUID | None
 
 
 GET_CHANGES = """
@@ -88,9 +91,13 @@ select l.id, l.changed_at, l.record_type, l.record_id, l.action,
   l.connection_id,
   case when l.action = 'deleted' and jsonb_typeof(l.changes -> 'owner_id') = 'array'
     then (l.changes -> 'owner_id' ->> 0)::uuid else o.owner_id end as owner_id,
-  l.action = 'deleted' or o.is_here is not null as has_owner
+  l.action = 'deleted' or o.is_here is not null as has_owner,
+  m.has_moved, case when m.has_moved then (l.changes -> 'owner_id' ->> 0)::uuid end as former_owner_id
 from unnest(%(times)s::timestamptz[], %(ids)s::uuid[]) as w (changed_at, id)
 join crm.change_log l on l.tenant_id = %(tenant_id)s and l.changed_at = w.changed_at and l.id = w.id
+cross join lateral (
+  select l.action not in ('created', 'deleted')
+         and coalesce(jsonb_typeof(l.changes -> 'owner_id') = 'array', false) as has_moved) m
 left join lateral (
   select r.owner_id, true as is_here from crm.companies r
   where l.record_type = 'company' and r.tenant_id = %(tenant_id)s and r.id = l.record_id

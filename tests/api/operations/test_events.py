@@ -153,6 +153,49 @@ async def test_a_rep_hears_of_own_and_unassigned_records_only(hub: Hub, admin: A
         await anext(subscribe(hub, rep, ("weather",)))  # type: ignore[arg-type]
 
 
+async def test_a_record_that_changes_hands_is_told_to_whoever_had_it_and_to_whoever_has_it(
+    hub: Hub, admin: Any
+) -> None:
+    one, two, three = uuid4(), uuid4(), uuid4()
+    for owner in (one, two, three):
+        await admin.execute(
+            "insert into crm.owners (tenant_id, id, email, created_at, updated_at)"
+            " values (%s, %s, %s, now(), now())",
+            [TENANT, owner, f"{owner}@example.com"],
+        )
+    contact, last = await add_contact(admin, owner=one), await add_contact(admin)
+    reps = [
+        Caller(hub.tenant_id, "rep", "rep", "web", owner_ids=frozenset([each])) for each in (one, two, three)
+    ]
+    streams = [subscribe(hub, each, ("record",)) for each in reps]
+    for stream in streams:
+        assert await anext(stream) is None
+    move = "update crm.contacts set owner_id = %s where id = %s"
+    await admin.execute(move, [two, contact])
+    await admin.execute("update crm.contacts set first_name = 'Theirs' where id = %s", [contact])
+    await admin.execute("update crm.contacts set first_name = 'Last' where id = %s", [last])
+    told = [await read_until(stream, last) for stream in streams]
+    # The first hears that it goes, and nothing of what comes then; the third was never concerned.
+    assert told[0] == [(contact, ["owner_id"])]
+    assert told[1] == [(contact, ["owner_id"]), (contact, ["first_name"])]
+    assert told[2] == []
+    for stream in streams:
+        await stream.aclose()
+
+
+async def read_until(stream: Any, last: UUID) -> list[tuple[UUID, list[str]]]:
+    """Return the (record, fields) that are told before a change of the last record."""
+    found: list[tuple[UUID, list[str]]] = []
+    async with asyncio.timeout(10):
+        async for event in stream:
+            if event is None:
+                continue
+            if event.data["record_id"] == str(last):
+                return found
+            found.append((UUID(event.data["record_id"]), event.data["fields"]))
+    raise AssertionError("the stream ended")
+
+
 async def test_what_commits_long_after_it_happened_is_told_all_the_same(
     hub: Hub, admin: Any, database_urls: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import httpx2
 import pytest
 from served_doors import Doors
 
-from syncline.actions.api_keys import list_keys, revoke_key
+from syncline.actions.api_keys import list_keys, make_key, revoke_key
 from syncline.actions.connect import Connected
 from syncline.actions.hub import Hub
+from syncline.actions.people import add_person
 from syncline.api import events, syncs
 from syncline.domain.callers import Caller
 
@@ -50,6 +52,37 @@ async def test_a_revoked_key_ends_the_streams_that_were_opened_with_it(
         noise.cancel()
     assert "event: error" in heard
     assert any('"status":401' in line.replace(" ", "") for line in heard)
+
+
+async def test_a_stream_ends_when_whose_records_may_be_seen_has_changed(
+    doors: Doors, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "PROVE_EVERY_SECONDS", 0.2)
+    operator = Caller(doors.hub.tenant_id, "admin", "test", "cli", is_operator=True)
+    person = (await add_person(doors.hub, operator, "rob@example.com", "Rob", "manager")).person
+    maker = Caller(doors.hub.tenant_id, "admin", "rob@example.com", "cli", user_id=person.id)
+    made = await make_key(doors.hub, maker, "rob's", None, "manager", None)
+    headers = {"authorization": f"Bearer {made.token}"}
+    heard: list[str] = []
+    async with (
+        asyncio.timeout(30),
+        httpx2.AsyncClient(base_url=doors.url, headers=headers, timeout=30) as client,
+        client.stream("GET", "/api/v1/events") as answer,
+    ):
+        assert answer.status_code == 200
+        lines = answer.aiter_lines()
+        heard.append(await anext(lines))
+        # Who has this address at a CRM is the same person from now on.
+        await admin.execute(
+            "insert into crm.owners (tenant_id, id, email, created_at, updated_at)"
+            " values (%s, gen_random_uuid(), 'rob@example.com', now(), now())",
+            [doors.hub.tenant_id],
+        )
+        noise = asyncio.create_task(_make_noise(doors, "/api/v1/events"))
+        heard += [line async for line in lines]
+        noise.cancel()
+    assert "event: error" in heard
+    assert any('"status":403' in line.replace(" ", "") for line in heard)
 
 
 async def _make_noise(doors: Doors, path: str) -> None:

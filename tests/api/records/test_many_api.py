@@ -7,11 +7,16 @@ import csv
 import io
 import json
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import pytest
 
-from syncline.clock import new_id
+from syncline.actions.batches import begin_batch
+from syncline.actions.hub import Hub
+from syncline.clock import new_id, now
+from syncline.domain.callers import Caller
+from syncline.store import batches
 
 pytestmark = pytest.mark.anyio
 Client = httpx2.AsyncClient
@@ -63,6 +68,28 @@ async def test_an_edit_is_planned_applied_watched_and_taken_back(manager: Client
     ]
     stages = {each["lifecycle_stage"] for each in (await manager.get("/api/v1/contacts")).json()["items"]}
     assert stages == {"lead"}
+
+
+async def test_a_batch_that_was_given_up_says_why_and_goes_on_when_it_is_applied_again(
+    manager: Client, hub: Hub
+):
+    made = await make(manager, "contacts", email="p@example.com", lifecycle_stage="lead")
+    planned = await manager.post(
+        "/api/v1/contacts/bulk",
+        json={"select": {"ids": [made["id"]]}, "values": {"lifecycle_stage": "customer"}},
+    )
+    batch_id = UUID(planned.json()["batch"]["id"])
+    person = Caller(hub.tenant_id, "manager", "mona@example.com", "api")
+    await begin_batch(hub, person, batch_id)
+    async with hub.db.transaction(tenant_id=hub.tenant_id) as conn:
+        assert await batches.note_failure(
+            conn, batch_id, "It rained.", tenant_id=hub.tenant_id, most=1, now=now()
+        )
+    told = (await manager.get(f"/api/v1/batches/{batch_id}")).json()
+    assert (told["state"], told["failure"]) == ("partial", "It was given up after 1 tries. It rained.")
+    assert (await manager.post(f"/api/v1/batches/{batch_id}/apply")).status_code == 202
+    ended = await wait_for(manager, str(batch_id))
+    assert (ended["state"], ended["changed"], ended["failure"]) == ("success", 1, None)
 
 
 async def test_wrong_edits_are_told_with_their_field(manager: Client, rep: Client):
