@@ -64,7 +64,7 @@ async def make_contact(mirror: Mirror) -> None:
 
 async def until(mirror: Mirror, query: str) -> None:
     """Wait until a query finds something."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await mirror.select(query):  # type: ignore[arg-type]
             await asyncio.sleep(0.02)
 
@@ -136,7 +136,7 @@ async def start(mirror: Mirror, url: str) -> asyncio.subprocess.Process:
 
 async def take_over(mirror: Mirror) -> int:
     """Take the lease as soon as it has expired, and return its fence."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             async with mirror.db.transaction(tenant_id=mirror.tenant_id) as conn:
                 fence = await leases.take(

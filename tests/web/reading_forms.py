@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 WRONG = {
     "nothing": "",
     "far too much": "x" * 20_000,
+    "more than any text": "x" * 1_000_001,
     "what cannot be stored": "a\0b",
     "words": "☠ no",
     "a number that is no number": "9" * 40,
@@ -27,7 +28,9 @@ class Field:
 
     def can_be(self) -> list[str]:
         """Return what can be wrong with it that says something of how it is read."""
-        if self.kind in {"text", "textarea", "email", "url", "tel", "search", "password"}:
+        if self.kind == "textarea":
+            return ["nothing", "more than any text", "what cannot be stored"]
+        if self.kind in {"text", "email", "url", "tel", "search", "password"}:
             return ["nothing", "far too much", "what cannot be stored"]
         if self.kind in {"number", "date", "datetime-local"}:
             return ["nothing", "words", "a number that is no number"]
@@ -37,7 +40,8 @@ class Field:
         """Tell whether a value is nonsense in this field beyond doubt."""
         if wrong == "nothing":
             return self.is_required
-        if wrong in {"what cannot be stored", "far too much"} and self.kind in {"text", "textarea", "email"}:
+        too_much = {"far too much", "more than any text", "what cannot be stored"}
+        if wrong in too_much and self.kind in {"text", "textarea", "email"}:
             return True
         if self.kind in {"number", "date", "datetime-local"}:
             return wrong == "words"

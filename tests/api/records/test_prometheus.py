@@ -182,7 +182,8 @@ async def test_requests_are_counted_by_the_route_and_never_by_what_stands_in_it(
     missed = labels(method="GET", route="unmatched", status="404")
     assert found["syncline_http_requests_total", missed] == 1
     assert record_id not in answer.text
-    assert "ada" not in answer.text
+    assert "ada@example" not in answer.text
+    assert "ada%40example" not in answer.text
 
 
 async def test_kept_answers_are_counted(here: Client, manager: Client) -> None:
