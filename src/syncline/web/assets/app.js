@@ -95,7 +95,10 @@ document.addEventListener("submit", (event) => {
   if (theme === "system") root.removeAttribute("data-bs-theme");
   else root.setAttribute("data-bs-theme", theme);
   for (const each of form.querySelectorAll("button")) each.setAttribute("aria-pressed", String(each.value === theme));
-  fetch(form.action, { method: "POST", body: new FormData(form, event.submitter) });
+  // Here and not by the server, so that it is kept by whoever leaves the page at once.
+  const seconds = theme === "system" ? 0 : 31536000;
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `theme=${theme}; path=/; max-age=${seconds}; samesite=lax${secure}`;
   document.dispatchEvent(new CustomEvent("theme"));
 });
 
