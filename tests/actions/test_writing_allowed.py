@@ -213,6 +213,20 @@ async def test_making_that_was_forbidden_and_is_allowed_again_takes_up_what_was_
     assert (await allow_making(hub)).queued == 1
 
 
+async def test_nothing_is_taken_for_missing_at_a_crm_that_was_not_read_to_its_end(
+    hub: Hub, rows: Rows, connection: UUID
+):
+    await allow(hub, "acme", Wish("contacts"), by="ann")
+    await rows.insert("contact", email="early@here.example", first_name="Early")
+    await rows.execute("update sync.runs set status = 'cancelled' where object = 'contacts'")
+    done = await allow_making(hub)
+    assert (done.plan.missing, done.queued) == (0, 0)
+    assert await rows.queue() == []
+    await rows.execute("update sync.runs set status = 'success' where object = 'contacts'")
+    await forbid(hub, "acme", Wish("contacts", create=True))
+    assert (await allow_making(hub)).queued == 1
+
+
 async def test_of_activities_only_those_are_made_that_an_object_is_for(
     hub: Hub, connect: Connect, rows: Rows
 ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from syncline.actions.hub import Hub
@@ -25,7 +25,7 @@ from syncline.domain.records import RECORD_TYPES, RecordType
 from syncline.engine.remotes import Remote, read_mapping
 from syncline.engine.terms import find_access
 from syncline.errors import Invalid
-from syncline.store import allowances, definitions, differing, properties, waiting, writing
+from syncline.store import allowances, definitions, differing, properties, runs, waiting, writing
 from syncline.store.allowances import Allowance
 from syncline.store.connections import Connection
 from syncline.store.db import Conn
@@ -190,6 +190,9 @@ async def _plan(
     fields = describe_fields(mapping, found, wish, before)
     after = as_allowance(before, wish, [each.field for each in fields if each.state != "refused"])
     gain = _find_gain(objects, wish.object, settable, before, after, capabilities)
+    if await runs.find_last_success(conn, **keys) is None:
+        # What the CRM has is not known before that: whoever is there already would be made a second time.
+        gain = replace(gain, missing=None)
     newly = gain.fields
     count = await differing.count_differing(
         conn, kind, newly, long=await _find_long(conn, kind, newly, keys), keys=keys
