@@ -213,6 +213,21 @@ async def test_making_that_was_forbidden_and_is_allowed_again_takes_up_what_was_
     assert (await allow_making(hub)).queued == 1
 
 
+async def test_what_was_at_the_crm_and_was_parted_from_is_not_missing_there(
+    hub: Hub, rows: Rows, connection: UUID
+):
+    await allow(hub, "acme", Wish("contacts"), by="ann")
+    early = await rows.insert("contact", email="early@here.example", first_name="Early")
+    await rows.execute(
+        "insert into sync.tombstones (tenant_id, connection_id, object, remote_id, record_type, record_id,"
+        " reason, buried_at) values (%(tenant_id)s, %(connection)s, 'contacts', '4711', 'contact', %(early)s,"
+        " 'deleted', now())",
+        connection=connection,
+        early=early,
+    )
+    assert (await allow_making(hub)).queued == 0
+
+
 async def test_nothing_is_taken_for_missing_at_a_crm_that_was_not_read_to_its_end(
     hub: Hub, rows: Rows, connection: UUID
 ):

@@ -158,7 +158,7 @@ _BELONGING = ("contact_id", "company_id", "deal_id")
 
 
 def find_missing(missing: Missing) -> sql.Composed:
-    """Compose (record_id, fields) of living records that a connection has no record for.
+    """Compose (record_id, fields) of living records that a connection has no record for, and never had one.
 
     `fields` are those that hold something, as change capture names them when a record is made.
     """
@@ -172,6 +172,10 @@ where c.tenant_id = %(tenant_id)s and c.archived_at is null and c.merged_into is
     select from sync.links l
     where l.tenant_id = %(tenant_id)s and l.connection_id = %(connection_id)s
       and l.record_type = %(record_type)s and l.record_id = c.id)
+  and not exists (
+    select from sync.tombstones t
+    where t.tenant_id = %(tenant_id)s and t.connection_id = %(connection_id)s
+      and t.record_type = %(record_type)s and t.record_id = c.id)
 """).format(
         table=sql.Identifier("crm", missing.kind.table),
         of_sort=_OF_SORT if missing.kind is ACTIVITY else sql.SQL(""),
